@@ -1,0 +1,174 @@
+"""The database: one engine per instance, transactions that mean the same on SQLite and PostgreSQL, migrations."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from common.settings import InvalidSettings, settings
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+CONNECT_TIMEOUT_SECONDS = 5
+SQLITE_BUSY_SECONDS = 15  # a writer waits this long for another one before it gives up
+MIGRATION_LOCK = 0x10A2C0  # any number, as long as all instances use the same one
+
+_READ = "loan_collateral_read"
+_WRITE = "loan_collateral_write"
+
+
+class DatabaseTooNew(Exception):
+    """The database was migrated by a newer version of this program; running on could damage it."""
+
+    def __init__(self, *, found: str, newest_known: str) -> None:
+        super().__init__(
+            f"the database has schema version {found}, this program knows versions up to {newest_known}: "
+            "run the newer program, or restore a backup from before its upgrade"
+        )
+        self.found = found
+        self.newest_known = newest_known
+
+
+@functools.cache
+def engine() -> Engine:
+    """This instance's engine. Made on first use, so that a forked worker never inherits open connections."""
+    return create_engine_for(settings().database_location())
+
+
+def create_engine_for(url: str) -> Engine:
+    """An engine for `url`: an SQLite file, whose folder is made where it is missing, or PostgreSQL.
+
+    Raises:
+        InvalidSettings: `url` is neither; its text is left out, as it may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidSettings("DATABASE_URL: is no SQLAlchemy URL") from None
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"} and parsed.database not in {None, "", ":memory:"}:
+        return _sqlite(parsed)
+    if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
+        return _postgresql(parsed)
+    raise InvalidSettings("DATABASE_URL: must begin with sqlite:///FILE or postgresql+psycopg://")
+
+
+@contextmanager
+def write(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: committed at the end of the block, rolled back by an exception.
+
+    On SQLite it takes the write lock at once (BEGIN IMMEDIATE): a transaction that read first and then wanted
+    to write would fail when another one wrote in between, and no waiting helps there.
+    """
+    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one state of the database throughout, from its first query on; it cannot write."""
+    options: dict[str, object] = {_READ: True}
+    if engine.dialect.name == "postgresql":
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        yield connection
+
+
+def migrate(engine: Engine) -> bool:
+    """Bring the schema to the newest version; whether there was anything to do.
+
+    Several processes may call this at once: one migrates, the others wait and find it done. A failed migration
+    leaves the schema as it was. At the newest version already, it costs two small queries and no Alembic.
+
+    Raises:
+        DatabaseTooNew: the schema is of a version that this program does not know.
+    """
+    with read(engine) as connection:
+        if _is_current(connection):
+            return False
+    with write(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        if _is_current(connection):  # another process did it while this one waited for the lock
+            return False
+        from alembic import command
+
+        command.upgrade(alembic_config(connection), "head")
+    return True
+
+
+def alembic_config(connection: Connection) -> "Config":
+    """Alembic on our migrations, without a file of its own, inside the transaction of `connection`."""
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    return config
+
+
+def known_versions() -> tuple[str, ...]:
+    """Schema versions that this program knows, oldest first: the numbers that the migrations' file names start with."""
+    return tuple(sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
+
+
+def _is_current(connection: Connection) -> bool:
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    known = known_versions()
+    if found is not None and found not in known:
+        raise DatabaseTooNew(found=found, newest_known=known[-1])
+    return bool(found == known[-1])
+
+
+def _postgresql(url: URL) -> Engine:
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,  # an error's text reaches logs; the parameters are people's words
+        pool_pre_ping=True,  # an idle instance's connections may have been closed by the server
+        pool_size=5,
+        max_overflow=15,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "loan-collateral-check"},
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(url.database or "")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)  # only when it is new; the write-ahead log takes over the file's permissions
+    made = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=5,
+        max_overflow=15,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+    )
+    event.listen(made, "connect", _prepare_sqlite)
+    event.listen(made, "begin", _begin_sqlite)
+    return made
+
+
+def _prepare_sqlite(connection: "DBAPIConnection", _record: "ConnectionPoolEntry") -> None:
+    connection.isolation_level = None  # sqlite3 would begin by itself, too late; `_begin_sqlite` does it
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # NORMAL would leave out the sync at each commit: after a power failure the last turns that were answered and
+    # the last documents that were accepted could be gone. https://www.sqlite.org/pragma.html#pragma_synchronous
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if _READ in options else 'OFF'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _WRITE in options else "BEGIN")

@@ -1,0 +1,37 @@
+"""Draft the next migration from `common/database/tables.py`: `python -m common.database.migrations "Add a column"`.
+
+The draft is what Alembic sees as the difference to an SQLite database with all migrations so far. It is to be read
+and completed: Alembic sees neither renamed columns nor the full-text index.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+
+from common.database.engine import alembic_config, create_engine_for, known_versions, migrate, write
+
+
+def draft(message: str) -> None:
+    """Write the draft into `versions/`, with the next number."""
+    number = f"{int(known_versions()[-1]) + 1:04d}"
+    with tempfile.TemporaryDirectory() as folder:
+        engine = create_engine_for(f"sqlite:///{Path(folder) / 'draft.db'}")
+        migrate(engine)
+        with write(engine) as connection:
+            config = alembic_config(connection)
+            config.attributes["render_item"] = _render
+            command.revision(config, message, autogenerate=True, rev_id=number)
+        engine.dispose()
+
+
+def _render(kind: str, item: Any, _context: object) -> str | bool:  # Alembic types neither the item nor the context
+    """Name our column types the way a migration imports them."""
+    ours = kind == "type" and type(item).__module__ == "common.database.columns"
+    return f"{type(item).__name__}()" if ours else False
+
+
+if __name__ == "__main__":
+    draft(" ".join(sys.argv[1:]))

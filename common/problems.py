@@ -1,0 +1,115 @@
+"""Errors as RFC 9457 problem details: what a caller may know, and nothing that came from a user or a document."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+CONTENT_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldError:
+    """One reason why a request was refused: a JSON pointer to the field, and the reason."""
+
+    pointer: str
+    detail: str
+
+
+class AssistantError(Exception):
+    """An error that a caller can do something about.
+
+    Subclasses fix `type` (clients branch on it, it never changes), `title` (always the same words) and
+    `status`. `detail` may name limits and fields of ours, never text from a user, a document or a model.
+    """
+
+    type: ClassVar[str] = "/problems/internal"
+    title: ClassVar[str] = "Something went wrong on our side"
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+class BadRequest(AssistantError):
+    """The request could not be read at all: bad JSON, a body that is no text."""
+
+    type = "/problems/bad-request"
+    title = "The request cannot be read"
+    status = HTTPStatus.BAD_REQUEST
+
+
+class NotFound(AssistantError):
+    type = "/problems/not-found"
+    title = "There is nothing here"
+    status = HTTPStatus.NOT_FOUND
+
+
+class MethodNotAllowed(AssistantError):
+    type = "/problems/method-not-allowed"
+    title = "This address does not take that method"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+
+class NotAcceptable(AssistantError):
+    type = "/problems/not-acceptable"
+    title = "The answer cannot be given in a format that the request accepts"
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class TooLarge(AssistantError):
+    type = "/problems/too-large"
+    title = "The request is too large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UriTooLong(AssistantError):
+    type = "/problems/uri-too-long"
+    title = "The address is too long"
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+
+
+class UnsupportedMediaType(AssistantError):
+    type = "/problems/unsupported-media-type"
+    title = "The body is in a format that is not read here"
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class InvalidRequest(AssistantError):
+    """The request was read, but a field breaks a rule; `errors` names each field and the reason."""
+
+    type = "/problems/invalid-request"
+    title = "The request breaks a rule"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class Unavailable(AssistantError):
+    type = "/problems/unavailable"
+    title = "A part that this needs is not available"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def problem_document(error: Exception, *, request_id: str) -> tuple[HTTPStatus, dict[str, Any]]:
+    """Status and body for `error`; anything but an `AssistantError` becomes a 500 without a detail."""
+    known = error if isinstance(error, AssistantError) else AssistantError()
+    body: dict[str, Any] = {
+        "type": known.type,
+        "title": known.title,
+        "status": int(known.status),
+        "instance": f"/requests/{request_id}",
+        "request_id": request_id,
+    }
+    if known.detail is not None:
+        body["detail"] = known.detail
+    if known.errors:
+        body["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in known.errors]
+    return known.status, body

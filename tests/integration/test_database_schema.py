@@ -1,0 +1,132 @@
+"""Migrations on real databases: they agree with the tables, go up and down, and only one process runs them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+
+from common.database import engine as module
+from common.database.engine import (
+    MIGRATIONS,
+    DatabaseTooNew,
+    alembic_config,
+    create_engine_for,
+    known_versions,
+    migrate,
+    read,
+    write,
+)
+from common.database.migrations.__main__ import draft
+from common.database.migrations.compare import include_object
+from common.database.tables import knowledge_state, metadata
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def empty_database(empty_database_url: str) -> Iterator[Engine]:
+    engine = create_engine_for(empty_database_url)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names())
+
+
+def differences(engine: Engine) -> list[object]:
+    with read(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": include_object})
+        return list(compare_metadata(context, metadata))
+
+
+def python(code: str, url: str) -> subprocess.Popen[str]:
+    """`code` in a process of its own, where `engine` is the engine for `url`."""
+    start = "import os, sys; from common.database.engine import *; engine = create_engine_for(os.environ['TEST_URL']); "
+    return subprocess.Popen(
+        [sys.executable, "-c", start + code],
+        cwd=ROOT,
+        env={**os.environ, "TEST_URL": url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_migrated_schema_is_the_one_in_the_code(database: Engine) -> None:
+    assert differences(database) == []
+
+
+def test_the_migrated_database_counts_changes_of_the_knowledge_base_from_zero(database: Engine) -> None:
+    with read(database) as connection:
+        assert connection.execute(select(knowledge_state)).all() == [(1, 0)]
+
+
+def test_an_empty_database_is_migrated_once(empty_database: Engine) -> None:
+    assert migrate(empty_database) is True
+    assert tables(empty_database) >= set(metadata.tables) | {"chunk_search"}
+    assert migrate(empty_database) is False
+
+
+def test_of_two_processes_that_start_at_once_one_migrates(empty_database_url: str) -> None:
+    processes = [python("print(migrate(engine))", empty_database_url) for _ in range(2)]
+    said = sorted(process.communicate()[0].strip() for process in processes)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert said == ["False", "True"]
+
+
+def test_a_start_on_a_current_schema_does_not_load_alembic(sqlite_database: Engine) -> None:
+    process = python("print(migrate(engine), 'alembic' in sys.modules)", str(sqlite_database.url))
+    assert process.communicate()[0].split() == ["False", "False"]
+
+
+def test_a_database_of_a_newer_program_is_left_alone(database: Engine) -> None:
+    with write(database) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseTooNew, match="schema version 9999") as refused:
+        migrate(database)
+    assert (refused.value.found, refused.value.newest_known) == ("9999", known_versions()[-1])
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database: Engine) -> None:
+    with write(empty_database) as connection:
+        connection.execute(text("CREATE TABLE turns (id integer)"))  # in the way of the last table
+    with pytest.raises(DBAPIError, match="already exists"):
+        migrate(empty_database)
+    assert tables(empty_database) == {"turns"}
+
+
+def test_all_migrations_go_down_and_up_again(database: Engine) -> None:
+    with write(database) as connection:
+        command.downgrade(alembic_config(connection), "base")
+    assert tables(database) == {"alembic_version"}
+    assert migrate(database) is True
+    assert differences(database) == []
+
+
+def test_file_names_tell_the_versions_in_the_order_that_alembic_runs_them(sqlite_database: Engine) -> None:
+    with read(sqlite_database) as connection:
+        script = ScriptDirectory.from_config(alembic_config(connection))
+    newest_first = [revision.revision for revision in script.walk_revisions()]
+    assert known_versions() == tuple(reversed(newest_first))
+
+
+def test_the_next_migration_is_drafted_with_the_next_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    copy = tmp_path / "100% migrations"  # Alembic's configuration treats % as special
+    shutil.copytree(MIGRATIONS, copy)
+    monkeypatch.setattr(module, "MIGRATIONS", copy)
+    draft("Add nothing at all")
+    before, added = known_versions()[-2:]
+    assert int(added) == int(before) + 1
+    drafted = (copy / "versions" / f"{added}_add_nothing_at_all.py").read_text()
+    assert f'down_revision = "{before}"' in drafted
+    assert "op.create" not in drafted  # the tables and the migrations agree
