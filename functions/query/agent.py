@@ -92,7 +92,6 @@ class Reply:
     answered: bool
     confidence: float
     citations: tuple[Citation, ...] = ()
-    passages: tuple[Passage, ...] = ()
     calculation: tuple[str, ...] = ()
     critique_score: float | None = None
     critique_rounds: int = 0

@@ -1,0 +1,101 @@
+"""An OpenAPI 3.1 description, made from the routes alone.
+
+Source: https://spec.openapis.org/oas/v3.1.1
+"""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, RootModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from common.problems import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from common.function import Route
+
+_REFUSALS = (
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.NOT_ACCEPTABLE,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+_BODY_REFUSALS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+
+
+class ProblemError(BaseModel):
+    pointer: str = Field(description="JSON pointer to the field.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    instance: str
+    request_id: str
+    detail: str | None = None
+    errors: list[ProblemError] | None = None
+
+
+class OpenApi(RootModel[dict[str, Any]]):
+    """The document itself; its shape is fixed by the OpenAPI specification."""
+
+
+def openapi_document(title: str, version: str, routes: Iterable["Route"]) -> OpenApi:
+    routes = list(routes)
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
+    wanted += [(route.request, "validation") for route in routes if route.request is not None]
+    wanted += [(route.answer, "serialization") for route in routes if route.answer is not None]
+    references, schemas = models_json_schema(list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}")
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        path = re.sub(r"\{(\w+):path\}", r"{\1}", route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, references)
+    return OpenApi(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": title, "version": version},
+            "paths": paths,
+            "components": {"schemas": schemas.get("$defs", {})},
+        }
+    )
+
+
+def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": route.summary}
+    if route.answer is not None:
+        success["content"] = {"application/json": {"schema": references[(route.answer, "serialization")]}}
+    elif route.status is HTTPStatus.OK:
+        success["content"] = {"application/json": {"schema": {"type": "object"}}}
+    if route.streams:
+        success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    problem = {CONTENT_TYPE: {"schema": references[(Problem, "serialization")]}}
+    refusals = (*_REFUSALS, *(_BODY_REFUSALS if route.request is not None else ()))
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z]+', '_', path).strip('_')}",
+        "responses": {
+            str(int(route.status)): success,
+            **{str(int(status)): {"description": status.phrase, "content": problem} for status in sorted(refusals)},
+        },
+    }
+    names = re.findall(r"\{(\w+)\}", path)
+    if names:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    if route.request is not None:
+        schema = references[(route.request, "validation")]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation

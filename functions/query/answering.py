@@ -1,0 +1,301 @@
+"""One query from message to recorded answer: screen, route, run the agent, check, record, reply."""
+
+import functools
+import secrets
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from common.function import Call, EventStream
+from common.llm.chat import ChatModel
+from common.logging import frames_of, get_logger
+from common.problems import FieldError, InvalidRequest
+from common.settings import Settings, settings
+from functions.query.agent import AgentCard, Ask, Citation, Reply, Status, Turn
+from functions.query.entities import Entities, extract_entities
+from functions.query.follow_up import is_ellipsis
+from functions.query.grounding import hold, sentences_with_marks
+from functions.query.models import (
+    CitationModel,
+    CritiqueModel,
+    DeltaEvent,
+    QueryAnswer,
+    QueryRequest,
+    StatusEvent,
+    UsageModel,
+)
+from functions.query.routing import Route, Router
+from functions.query.screening import Screened, screen
+from functions.query.sessions import SessionStore, TurnRecord
+from functions.query.tools import QueryTools
+
+if TYPE_CHECKING:
+    from functions.query.retrieval import Retriever
+
+KNOWLEDGE = "knowledge"
+ASKS_BACK = "fallback"  # the agent named in an answer that asks back
+
+log = get_logger("query")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What answering needs, made once per instance. `retriever` opens the indexes on first use."""
+
+    settings: Settings
+    agents: Mapping[str, AgentCard]
+    router: Router
+    sessions: SessionStore
+    model: ChatModel
+    embedded_model: ChatModel
+    retriever: "Callable[[], Retriever]"
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One query under way."""
+
+    call: Call[QueryRequest]
+    screened: Screened
+    entities: Entities
+    session_id: str
+    history: tuple[Turn, ...]
+    route: Route
+    tools: QueryTools
+
+
+def answer(call: Call[QueryRequest]) -> QueryAnswer | EventStream:
+    """The answer to `call`, recorded before it is given.
+
+    Raises:
+        InvalidRequest: the message or the agent's name cannot be used.
+        NotFound: there is no such session.
+    """
+    ready = service()
+    work = _begin(ready, call)
+    if call.body.stream:
+        return EventStream(events=_events(ready, work))
+    with closing(_run(ready, work)) as steps:
+        for step in steps:
+            if isinstance(step, QueryAnswer):
+                return step
+    raise AssertionError("a query ends with an answer")
+
+
+def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
+    """Everything that can be refused is refused here, before a stream begins."""
+    screened = screen(call.body.message, max_characters=ready.settings.max_message_characters)
+    if call.body.agent is not None and call.body.agent not in ready.agents:
+        reason = f"There is no such agent. There are: {', '.join(sorted(ready.agents))}."
+        raise InvalidRequest(reason, errors=[FieldError(pointer="/agent", detail=reason)])
+    session_id = ready.sessions.open(call.body.session_id)
+    return _Work(
+        call=call,
+        screened=screened,
+        entities=extract_entities(screened.text),
+        session_id=session_id,
+        history=ready.sessions.history(session_id, ready.settings.history_tokens) if call.body.session_id else (),
+        route=ready.router.route(screened.text),
+        tools=QueryTools(
+            retriever=ready.retriever,
+            model=ready.model,
+            embedded_model=ready.embedded_model,
+            correlation=call.correlation,
+            session_id=session_id,
+            deadline=call.deadline,
+            streams=call.body.stream,
+            clock=ready.clock,
+        ),
+    )
+
+
+def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, None]:
+    """The steps of the query, the recorded answer last. Model calls are in the ledger even when it is cut short."""
+    recorded = False
+    try:
+        agent, reply = yield from _ask_agents(ready, work)
+        reply = hold(reply, work.screened.text, work.tools.passages)
+        # One transaction: the answer and what it cost stand or fall together.
+        ready.sessions.record(_turn(ready, work, agent, reply), work.tools.entries)
+        recorded = True
+        yield _reply(work, agent, reply)
+    finally:
+        if not recorded and work.tools.entries:
+            ready.sessions.record(None, work.tools.entries)
+
+
+def _ask_agents(ready: Service, work: _Work) -> Generator[Status, None, tuple[str, Reply]]:
+    """The agent that is meant, and after it the fallbacks: (agent's name, reply)."""
+    name = work.call.body.agent or _meant(ready, work)
+    if name == KNOWLEDGE:
+        return KNOWLEDGE, (yield from _run_agent(ready, work, KNOWLEDGE))
+    if name is None:
+        # Unsure what is meant: what the documents bear out is answered, all else is asked back.
+        reply = yield from _run_agent(ready, work, KNOWLEDGE)
+        return (KNOWLEDGE, reply) if reply.answered else (ASKS_BACK, _ask_back(ready, work.route, reply))
+    try:
+        reply = yield from _run_agent(ready, work, name)
+    # Whatever broke in one agent, the documents may still answer; it is logged and told (`degraded`).
+    except Exception as error:  # noqa: BLE001
+        log.error("agent.failed", agent=name, error_type=type(error).__name__, frames=frames_of(error))
+        reply = yield from _run_agent(ready, work, KNOWLEDGE)
+        return KNOWLEDGE, replace(reply, degraded=(*reply.degraded, "agent"))
+    if not reply.answered and not work.call.body.agent and not work.entities.amounts:
+        # It asks for figures where the message has none at all: perhaps it was a question to the documents.
+        read = yield from _run_agent(ready, work, KNOWLEDGE)
+        if read.answered:
+            return KNOWLEDGE, read
+    return name, reply
+
+
+def _meant(ready: Service, work: _Work) -> str | None:
+    """The agent that spoke last for an ellipsis ("and for raw land?") and for what is unclear within a session."""
+    last = work.history[-1].agent if work.history else None
+    if last in ready.agents and (work.route.intent is None or is_ellipsis(work.screened.text)):
+        return last
+    return work.route.intent
+
+
+def _run_agent(ready: Service, work: _Work, name: str) -> Generator[Status, None, Reply]:
+    work.tools.agent = name
+    ask = Ask(
+        message=work.screened.text,
+        tools=work.tools,
+        entities=work.entities,
+        history=work.history,
+        can_answer=lambda: tuple(ready.agents.values()),
+    )
+    yield Status(step=name)
+    for step in ready.agents[name].run(ask):
+        if isinstance(step, Reply):
+            return step
+        yield step
+    raise RuntimeError("an agent ended without a reply")
+
+
+def _ask_back(ready: Service, route: Route, reply: Reply) -> Reply:
+    """Asks back with the two likeliest readings, instead of guessing."""
+    readings = [ready.agents[name].description for name in route.alternatives if name in ready.agents]
+    lines = "\n".join(f"{number}. {text}" for number, text in enumerate(readings, start=1))
+    text = (
+        f"I am not sure what you mean, and my documents do not answer it as it stands. Do you look for this?\n{lines}"
+    )
+    return Reply(
+        answer=f"{text}\nPlease say it in a few more words.",
+        answered=False,
+        confidence=round(route.confidence, 4),
+        degraded=reply.degraded,
+    )
+
+
+def _turn(ready: Service, work: _Work, agent: str, reply: Reply) -> TurnRecord:
+    return TurnRecord(
+        session_id=work.session_id,
+        request_id=work.call.correlation.request_id,
+        trace_id=work.call.correlation.trace_id,
+        message=work.screened.text,
+        answer=reply.answer,
+        answered=reply.answered,
+        agent=agent,
+        intent=work.route.intent,
+        confidence=reply.confidence,
+        citations=[_citation(one).model_dump() for one in reply.citations],
+        critique_score=reply.critique_score,
+        critique_rounds=reply.critique_rounds,
+        degraded=list(reply.degraded),
+        signals=list(work.screened.signals),
+        created_at=ready.clock(),
+    )
+
+
+def _citation(one: Citation) -> CitationModel:
+    return CitationModel(
+        document_id=one.document_id, title=one.title, quote=one.quote, score=one.score, source=one.source
+    )
+
+
+def _reply(work: _Work, agent: str, reply: Reply) -> QueryAnswer:
+    entries = work.tools.entries
+    costs = [entry.cost_usd for entry in entries]
+    known = [cost for cost in costs if cost is not None]
+    return QueryAnswer(
+        answer=reply.answer,
+        answered=reply.answered,
+        agent=agent,
+        intent=work.route.intent,
+        confidence=round(reply.confidence, 4),
+        citations=[_citation(one) for one in reply.citations],
+        critique=CritiqueModel(score=reply.critique_score, rounds=reply.critique_rounds),
+        usage=UsageModel(
+            model=reply.model,
+            input_tokens=sum(entry.input_tokens + entry.tool_tokens for entry in entries),
+            output_tokens=sum(entry.output_tokens + entry.thinking_tokens for entry in entries),
+            cost_usd=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+        ),
+        degraded=list(dict.fromkeys(reply.degraded)),
+        session_id=work.session_id,
+        request_id=work.call.correlation.request_id,
+        trace_id=work.call.correlation.trace_id,
+    )
+
+
+def _events(ready: Service, work: _Work) -> Generator[tuple[str, BaseModel], None, None]:
+    """Server-Sent Events. `delta`s begin once the answer has passed all checks: what was shown is never taken back."""
+    with closing(_run(ready, work)) as steps:
+        for step in steps:
+            if isinstance(step, Status):
+                yield "status", StatusEvent(step=step.step)
+                continue
+            for piece in sentences_with_marks(step.answer):
+                yield "delta", DeltaEvent(text=piece)
+            for citation in step.citations:
+                yield "citation", citation
+            yield "done", step
+
+
+@functools.cache
+def service() -> Service:
+    """This instance's service, from the settings."""
+    from common.costs.prices import prices
+    from common.database.engine import engine, migrate
+    from common.llm.extractive import ExtractiveModel
+    from common.llm.models import chat_model
+    from functions.query.agents import agents
+    from functions.query.routing import stored_router
+
+    migrate(engine())
+    prices()  # a price file that cannot be used shows now, not after the first paid call
+    known = agents()
+    return Service(
+        settings=settings(),
+        agents=known,
+        router=stored_router(
+            {card.name: card.examples for card in known.values() if card.examples}, Path(settings().data_dir)
+        ),
+        sessions=SessionStore(engine(), clock=_now, new_id=lambda: secrets.token_hex(16)),
+        model=chat_model(),
+        embedded_model=ExtractiveModel(answer_words=settings().answer_words),
+        retriever=retriever,
+        clock=_now,
+    )
+
+
+@functools.cache
+def retriever() -> "Retriever":
+    from common.knowledge.index import knowledge_index
+    from common.knowledge.store import knowledge_store
+    from common.llm.models import embedder
+    from functions.query.retrieval import Retriever
+
+    return Retriever(knowledge_index(), knowledge_store(), embedder(), settings())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

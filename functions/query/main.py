@@ -1,0 +1,38 @@
+"""Function `query`: message in, cited and priced answer out."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, the framework knows only this folder
+
+from common.function import Call, EventStream, Function, Route
+from common.settings import settings
+from common.version import VERSION
+from functions.query.models import QueryAnswer, QueryRequest
+
+
+def _answer(call: Call[QueryRequest]) -> QueryAnswer | EventStream:
+    from functions.query.answering import answer  # numpy, SQLAlchemy and onnxruntime come with the first question
+
+    return answer(call)
+
+
+query = Function(
+    name="query",
+    title="LoanCollateralCheck: query",
+    version=VERSION,
+    timeout_seconds=settings().query_timeout_seconds,
+    routes=[
+        Route(
+            method="POST",
+            path="/api/query",
+            summary="Answers a question with citations, confidence and cost.",
+            handler=_answer,
+            request=QueryRequest,
+            answer=QueryAnswer,
+            streams=True,
+            scope="query:ask",
+            limit="60/minute",
+        )
+    ],
+).entry_point()

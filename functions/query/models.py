@@ -1,0 +1,70 @@
+"""What a query takes and gives: the contract that clients rely on."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class QueryRequest(BaseModel):
+    """A question. `agent` forces an agent by name; `stream` asks for Server-Sent Events."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    message: str = Field(min_length=1, description="The question, in plain words.")
+    session_id: Name | None = Field(None, description="Session of an earlier answer, to go on from it.")
+    agent: Name | None = Field(None, description="Name of the agent that is to answer.")
+    stream: bool = Field(False, description="true: Server-Sent Events `status`, `delta`, `citation`, `done`.")
+
+
+class CitationModel(BaseModel):
+    """`quote` stands verbatim in the document; `score` is the search's, 0 to 1."""
+
+    document_id: str
+    title: str
+    quote: str
+    score: float
+    source: str | None
+
+
+class CritiqueModel(BaseModel):
+    """`score` is null where nothing was criticised."""
+
+    score: float | None
+    rounds: int
+
+
+class UsageModel(BaseModel):
+    """All model calls of the answer together; `cost_usd` is null when a price is not known."""
+
+    model: str | None
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal | None
+
+
+class QueryAnswer(BaseModel):
+    """`answered` is false when the documents do not answer, or when the agent asks back."""
+
+    answer: str
+    answered: bool
+    agent: str
+    intent: str | None
+    confidence: float
+    citations: list[CitationModel]
+    critique: CritiqueModel
+    usage: UsageModel
+    degraded: list[str]
+    session_id: str
+    request_id: str
+    trace_id: str
+
+
+class StatusEvent(BaseModel):
+    step: str
+
+
+class DeltaEvent(BaseModel):
+    text: str

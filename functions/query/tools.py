@@ -1,0 +1,129 @@
+"""What agents use: the search and the model, with every model call noted for the ledger."""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from common.costs.ledger import LedgerEntry
+from common.costs.prices import cost_usd
+from common.function import Correlation
+from common.llm.chat import ChatAnswer, ChatModel, ChatRequest, ModelError, ModelTimeout, Passage, TokenUsage
+from common.logging import get_logger
+from functions.query.agent import Retrieved, Status
+
+if TYPE_CHECKING:
+    from functions.query.retrieval import Retriever
+
+log = get_logger("tools")
+
+_DOING = {"draft": "drafting", "critique": "reviewing"}  # what a client is told while a step goes on
+
+GeneratedAnswer = Generator[Status, None, ChatAnswer]
+
+
+@dataclass(kw_only=True)
+class QueryTools:
+    """The `Tools` of one query. `entries` grows by one with each model call, the failed ones too;
+    `passages` holds all that was retrieved."""
+
+    retriever: "Callable[[], Retriever]"
+    model: ChatModel
+    embedded_model: ChatModel
+    correlation: Correlation
+    session_id: str
+    deadline: float  # a reading of time.monotonic()
+    streams: bool
+    clock: Callable[[], datetime]
+    agent: str = ""
+    entries: list[LedgerEntry] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
+
+    @property
+    def model_is_embedded(self) -> bool:
+        return self.model.provider == self.embedded_model.provider
+
+    def seconds_left(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
+
+    def retrieve(self, question: str, *, where: dict[str, str] | None = None) -> Retrieved:
+        started = time.monotonic()
+        found = self.retriever().retrieve(question, where=where)
+        self.passages += found.passages
+        log.info(
+            "retrieval.finished",
+            passages=len(found.passages),
+            score=round(found.support, 3),
+            degraded=list(found.degraded),
+            duration_ms=_ms_since(started),
+        )
+        return found
+
+    def generate(self, step: str, request: ChatRequest) -> GeneratedAnswer:
+        started = time.monotonic()
+        outcome = "cancelled"  # what stands when the client goes away in the middle
+        answer: ChatAnswer | None = None
+        try:
+            if self.seconds_left() <= 0:
+                raise ModelTimeout
+            answer = yield from self._chunks(step, request)
+            outcome = "ok"
+        except ModelError as error:
+            outcome, answer = type(error).__name__, error.answer  # billed all the same, where there is one
+            raise
+        finally:
+            self._note(step, self.model, answer, outcome, started)
+        return answer
+
+    def extract(self, step: str, request: ChatRequest) -> ChatAnswer:
+        started = time.monotonic()
+        answer = self.embedded_model.generate(request)
+        self._note(step, self.embedded_model, answer, "ok", started)
+        return answer
+
+    def _chunks(self, step: str, request: ChatRequest) -> GeneratedAnswer:
+        """Streamed where the client streams: each chunk gives a sign of life, by which a client that went away is
+        noticed, and closing this generator ends the model's work."""
+        if not self.streams:
+            return self.model.generate(request)
+        chunks = self.model.stream(request)
+        try:
+            for chunk in chunks:
+                if chunk.answer is not None:
+                    return chunk.answer
+                yield Status(step=_DOING.get(step, step))
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
+        raise ModelError
+
+    def _note(self, step: str, model: ChatModel, answer: ChatAnswer | None, outcome: str, started: float) -> None:
+        now = self.clock()
+        answered = answer.model if answer else None
+        usage = answer.usage if answer else TokenUsage()
+        self.entries.append(
+            LedgerEntry(
+                created_at=now,
+                request_id=self.correlation.request_id,
+                trace_id=self.correlation.trace_id,
+                session_id=self.session_id,
+                agent=self.agent,
+                step=step,
+                provider=model.provider,
+                model_asked=answer.asked if answer else model.model,
+                model_answered=answered,
+                input_tokens=usage.input_tokens,
+                cached_input_tokens=usage.cached_input_tokens,
+                output_tokens=usage.output_tokens,
+                thinking_tokens=usage.thinking_tokens,
+                tool_tokens=usage.tool_tokens,
+                cost_usd=cost_usd(usage, model=answered or model.model, provider=model.provider, at=now),
+                duration_ms=_ms_since(started),
+                outcome=outcome,
+            )
+        )
+
+
+def _ms_since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)

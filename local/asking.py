@@ -1,0 +1,73 @@
+"""One question to a running emulator, and its answer in words."""
+
+import json
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from local.refusal import Refused
+
+TIMEOUT_SECONDS = 120
+
+
+class NoAnswer(Refused):
+    """The question was not answered; the message says why in one line."""
+
+
+def ask(url: str, question: str) -> dict[str, Any]:
+    """The body of `POST /api/query` below `url`.
+
+    Raises:
+        NoAnswer: nothing listens there, it is something else, or it refuses the question.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise NoAnswer(f"{url}: the address must begin with http:// or https://")
+    body = json.dumps({"message": question}).encode()
+    request = Request(f"{url.rstrip('/')}/api/query", body, {"Content-Type": "application/json"})  # noqa: S310
+    try:
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # the scheme is checked above
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    except HTTPError as error:
+        raise NoAnswer(_refusal(error)) from None
+    except (URLError, HTTPException, OSError) as error:
+        cause = getattr(error, "reason", error)
+        reason = getattr(cause, "strerror", None) or type(cause).__name__
+        raise NoAnswer(f"nothing answers at {url} ({reason}): is `make run` running there?") from None
+    except ValueError:
+        raise NoAnswer(f"what answers at {url} is not this program") from None
+
+
+def in_words(answer: dict[str, Any]) -> str:
+    """The answer, its citations by number, and what it rests on and cost."""
+    lines = [answer["answer"], ""]
+    for number, citation in enumerate(answer["citations"], 1):
+        lines.append(f'[{number}] {citation["title"]} ({citation["document_id"]}): "{citation["quote"]}"')
+        if citation["source"]:
+            lines.append(f"    {citation['source']}")
+    lines += [""] if answer["citations"] else []
+    return "\n".join([*lines, _footer(answer)])
+
+
+def _footer(answer: dict[str, Any]) -> str:
+    cost = answer["usage"]["cost_usd"]
+    parts = [
+        "answered" if answer["answered"] else "not answered",
+        f"agent {answer['agent']}",
+        f"confidence {answer['confidence']:.2f}",
+        f"model {answer['usage']['model'] or 'none'}",
+        "cost unknown" if cost is None else f"cost {cost} USD",
+        *([f"degraded: {', '.join(answer['degraded'])}"] if answer["degraded"] else []),
+    ]
+    return f"({'; '.join(parts)})"
+
+
+def _refusal(error: HTTPError) -> str:
+    try:
+        problem = json.load(error)
+        reasons = [f"{one['pointer']} {one['detail']}" for one in problem.get("errors", [])]
+        return ": ".join([problem["title"], *(reasons or filter(None, [problem.get("detail")]))])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"what answers there is not this program (HTTP {error.code})"

@@ -1,0 +1,88 @@
+"""All functions of `functions/functions.json` in one process on one port, with all state below DATA_DIR."""
+
+import ipaddress
+import json
+import shlex
+import signal
+import threading
+from collections.abc import Callable
+
+from common.logging import frames_of, get_logger, setup_logging
+from common.problems import Unavailable
+from common.settings import Settings
+from local.catalogue import ROOT, load_catalogue
+
+EXAMPLE_QUESTION = "When must a lender send an adverse action notice?"
+
+log = get_logger("emulator")
+
+
+def run(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C, then return. `say` gets the words for the person at the terminal.
+
+    The port is bound first, so that a port in use is found before any work, and opened last, so that the first
+    question meets migrated tables and a loaded knowledge base.
+
+    Raises:
+        CannotListen: the port is in use or not to be had.
+        NotWritable: DATA_DIR cannot hold state.
+        DatabaseTooNew, SQLAlchemyError: as `local.state.prepare`.
+    """
+    from local.server import reserve, serve
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # until the server has its own: both end the start alike
+        signal.signal(number, signal.default_int_handler)
+    setup_logging(production=settings.environment == "production", level=settings.log_level)
+    try:
+        with reserve(settings.host, settings.port) as bound:
+            from local.gateway import Gateway
+            from local.state import load, prepare
+
+            try:
+                load(ROOT / "knowledge", prepare(settings), settings)
+            except Unavailable as error:  # a Chroma server that is down: answers will say so, and may come back
+                log.warning("knowledge.not_loaded", reason=error.title)
+            gateway = Gateway(load_catalogue())
+            serve(gateway, bound, lambda url: _opened(url, settings, say))
+    except KeyboardInterrupt:
+        log.info("emulator.stopped", step="starting")
+    else:
+        log.info("emulator.stopped", step="serving")
+
+
+def welcome(url: str) -> str:
+    """Where the emulator listens, and one question ready to paste into a shell."""
+    body = shlex.quote(json.dumps({"message": EXAMPLE_QUESTION}))
+    return (
+        f"LoanCollateralCheck listens on {url} (Ctrl-C ends it). Ask it something:\n\n"
+        f"  curl -s {url}/api/query -H 'Content-Type: application/json' -d {body}\n"
+    )
+
+
+def _opened(url: str, settings: Settings, say: Callable[[str], None]) -> None:
+    if not _is_loopback(settings.host):
+        log.warning(
+            "emulator.exposed", host=settings.host, reason="other machines can reach it, and it asks for no key"
+        )
+    say(welcome(url))
+    threading.Thread(target=_warm_up, name="warm-up").start()
+
+
+def _warm_up() -> None:
+    """Load what the first question needs (embedder, index, router), so that it is as quick as the second."""
+    try:
+        from functions.query.answering import service
+
+        service().retriever().retrieve(EXAMPLE_QUESTION)
+    # Whatever it is, the first question meets it too, and its answer says so.
+    except Exception as error:  # noqa: BLE001
+        log.warning("emulator.not_warm", error_type=type(error).__name__, frames=frames_of(error))
+    else:
+        log.debug("emulator.warm")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

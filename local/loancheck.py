@@ -1,0 +1,181 @@
+"""The command line: `loancheck run | migrate | ingest | ask | settings | functions`."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from common.logging import frames_of
+from common.problems import AssistantError
+from common.settings import InvalidSettings, settings
+from local.refusal import Refused
+
+if TYPE_CHECKING:
+    from local.ingest import Failure, Progress
+
+COULD_NOT_READ_ALL = 1
+CANNOT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="loancheck",
+    help="Run and fill the lending assistant on this machine.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Run all functions on HOST:PORT, with the sample knowledge base loaded."""
+    from local import emulator
+
+    emulator.run(settings(), _say)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    from common.database import engine as database
+    from local.state import check_writable
+
+    check_writable(settings().data_dir)
+    changed = database.migrate(database.engine())
+    _say("The database is migrated." if changed else "The database is at the newest version already.")
+
+
+@app.command()
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Folders and files: .md .txt .html .pdf .docx .csv", metavar="PATH...")
+    ],
+    base: Annotated[Path | None, typer.Option(help="Folder that document ids begin below.", metavar="DIR")] = None,
+) -> None:
+    """Store documents in the knowledge base. What is unchanged is left alone.
+
+    Exit code 0: all read. 1: some could not be read. 2: a path is not there.
+    """
+    from local.ingest import find
+    from local.ingest import ingest as store
+    from local.state import prepare
+
+    found = find(paths, base)
+    put = prepare(settings())
+    with _progress(len(found.sources)) as progress:
+        outcome = store(found, put, max_characters=settings().max_document_characters, progress=progress)
+    for failure in outcome.failures:
+        _complain(_could_not_read(failure))
+    _say(str(outcome))
+    if outcome.failures:
+        raise typer.Exit(COULD_NOT_READ_ALL)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in plain words.")],
+    url: Annotated[str | None, typer.Option(help="Where the emulator listens; without it HOST and PORT.")] = None,
+) -> None:
+    """Ask the running emulator, and print the answer with its citations."""
+    from local.asking import ask as answer
+    from local.asking import in_words
+
+    _say(in_words(answer(url or f"http://{settings().host}:{settings().port}", question)))
+
+
+@app.command("settings")
+def print_settings() -> None:
+    """Print every setting with its default, as .env.example."""
+    from local.env_example import env_example
+
+    sys.stdout.write(env_example())
+
+
+@app.command("functions")
+def print_functions() -> None:
+    """List the functions that are deployed and that `run` serves."""
+    from local.catalogue import load_catalogue, table
+
+    _say(table(load_catalogue()))
+
+
+def main() -> None:
+    """The way in: whatever goes wrong is one line on stderr and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        _end(f"{error.format_message()} See loancheck --help.")
+    except Exception as error:  # noqa: BLE001  # told in one line below, never as a traceback
+        if _is_debugging():
+            traceback.print_exc()
+        _end(_in_one_line(error))
+    if code == INTERRUPTED:
+        _complain("stopped")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_one_line(error: Exception) -> str:
+    """What went wrong: errors meant for people in their own words, any other by its type and place."""
+    if isinstance(error, (Refused, InvalidSettings)):
+        return str(error)
+    if isinstance(error, AssistantError):
+        return ": ".join(filter(None, [error.title, error.detail]))
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from common.database.engine import DatabaseTooNew
+
+    if isinstance(error, DatabaseTooNew):
+        return str(error)
+    if isinstance(error, SQLAlchemyError):  # its words may hold the address and the statement
+        return f"the database cannot be used ({type(error).__name__}): check DATABASE_URL and DATA_DIR"
+    place = (frames_of(error) or ["?"])[-1]
+    return f"unexpected {type(error).__name__} at {place}; LOG_LEVEL=DEBUG shows how it came about"
+
+
+def _is_debugging() -> bool:
+    try:
+        return settings().log_level == "DEBUG"
+    except InvalidSettings:
+        return False
+
+
+def _could_not_read(failure: "Failure") -> str:
+    return f"could not read {failure.path}: {failure.reason}"
+
+
+@contextmanager
+def _progress(files: int) -> "Iterator[Progress]":
+    """A bar on a terminal; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _files: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=files)
+        yield lambda done: bar.advance(task, done)
+
+
+def _say(words: str) -> None:
+    typer.echo(words)
+    sys.stdout.flush()
+
+
+def _complain(words: str) -> None:
+    # A file's name may hold bytes that are no UTF-8, or a line end.
+    typer.echo("loancheck: " + words.replace("\n", " ").encode(errors="backslashreplace").decode(), err=True)
+
+
+def _end(words: str) -> NoReturn:
+    _complain(words)
+    sys.exit(CANNOT)
+
+
+if __name__ == "__main__":
+    main()

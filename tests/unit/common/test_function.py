@@ -1,0 +1,338 @@
+"""The spine: correlation, refusals, the access line, the description; over a function of the test's own."""
+
+import json
+import logging
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+from openapi_spec_validator import validate
+from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.test import TestResponse
+
+from common.function import Call, Correlation, EventStream, Function, Reply, Route
+from common.problems import AssistantError, FieldError, InvalidRequest
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SECRET = "Jane Roe, 078-05-1120"  # a number that SSA withdrew
+
+
+class Greeting(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=20)
+    times: int = 1
+
+
+class Greeted(BaseModel):
+    text: str
+
+
+class Forbidden(AssistantError):
+    type = "/problems/forbidden"
+    title = "You may not do this"
+    status = HTTPStatus.FORBIDDEN
+
+
+def greet(call: Call[Greeting]) -> Greeted:
+    return Greeted(text=f"Hello {call.body.name}" * call.body.times)
+
+
+def fail(_call: Call[None]) -> Greeted:
+    raise RuntimeError(SECRET)
+
+
+def refuse(_call: Call[None]) -> Greeted:
+    raise InvalidRequest("No such day.", errors=[FieldError(pointer="/day", detail="not in the calendar")])
+
+
+def echo_path(call: Call[None]) -> Greeted:
+    return Greeted(text=call.path["rest"])
+
+
+def forget(_call: Call[None]) -> Reply:
+    return Reply(status=HTTPStatus.NO_CONTENT)
+
+
+class Closed:
+    """Events that note how they end."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.closed = False
+        self.fails = fails
+
+    def events(self) -> Iterator[tuple[str, BaseModel]]:
+        try:
+            yield "status", Greeted(text="one")
+            if self.fails:
+                raise RuntimeError(SECRET)
+            yield "done", Greeted(text="two")
+        finally:
+            self.closed = True
+
+
+def refuses_header(request: flask.Request, route: Route, _correlation: Correlation) -> None:
+    if request.headers.get("X-Test") == route.scope:
+        raise Forbidden
+
+
+@pytest.fixture
+def stream() -> Closed:
+    return Closed()
+
+
+@pytest.fixture
+def function(stream: Closed) -> Function:
+    def route(method: str, path: str, handler: Any, **more: Any) -> Route:
+        return Route(
+            method=method, path=path, summary="A test.", handler=handler, scope="test:use", limit="1/second", **more
+        )
+
+    return Function(
+        name="testing",
+        title="A function of the tests",
+        version="1.2.3",
+        guards=[refuses_header],
+        timeout_seconds=5,
+        routes=[
+            route("POST", "/greet", greet, request=Greeting, answer=Greeted, max_body_bytes=200),
+            route("GET", "/fail", fail),
+            route("GET", "/refuse", refuse),
+            route("GET", "/echo/{rest:path}", echo_path, answer=Greeted),
+            route("DELETE", "/things/{id}", forget, status=HTTPStatus.NO_CONTENT),
+            route("GET", "/stream", lambda _call: EventStream(events=stream.events()), answer=Greeted, streams=True),
+        ],
+    )
+
+
+@pytest.fixture
+def client(function: Function) -> FlaskClient:
+    app = flask.Flask("testing")
+    entry = function.entry_point()
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+    @app.route("/<path:path>", methods=["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+    def everything(path: str) -> flask.Response:
+        return entry(flask.request._get_current_object())  # type: ignore[attr-defined]  # as the framework does
+
+    return app.test_client()
+
+
+def body_of(response: TestResponse) -> dict[str, Any]:
+    body = response.get_json()
+    assert isinstance(body, dict)
+    return body
+
+
+def problem(response: TestResponse) -> tuple[int, str]:
+    assert response.content_type == "application/problem+json"
+    assert body_of(response)["status"] == response.status_code
+    assert body_of(response)["request_id"] == response.headers["X-Request-ID"]
+    return response.status_code, body_of(response)["type"]
+
+
+def test_a_body_that_fits_its_model_is_answered(client: FlaskClient) -> None:
+    response = client.post("/greet", json={"name": "Ada"})
+    assert (response.status_code, response.json) == (200, {"text": "Hello Ada"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind"),
+    [
+        ("GET", "/nowhere", 404, "/problems/not-found"),
+        ("GET", "/greet", 405, "/problems/method-not-allowed"),
+        ("GET", "/fail/", 500, "/problems/internal"),
+        ("GET", "/" + "x" * 3000, 414, "/problems/uri-too-long"),
+    ],
+)
+def test_what_is_not_served_is_a_problem(client: FlaskClient, method: str, path: str, status: int, kind: str) -> None:
+    assert problem(client.open(path, method=method)) == (status, kind)
+
+
+def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
+    assert client.get("/greet").headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b"", 400, "empty"),
+        (b"{", 400, "JSON"),
+        (b"\xff\xfe", 400, "JSON"),
+        (b"[" * 150, 400, "JSON"),
+        (b'{"name": "' + b"x" * 300 + b'"}', 413, "200 bytes"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused(client: FlaskClient, body: bytes, status: int, says: str) -> None:
+    response = client.post("/greet", data=body, content_type="application/json")
+    assert problem(response)[0] == status
+    assert says in body_of(response)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/name"),
+        ({"name": 3}, "/name"),
+        ({"name": "x" * 21}, "/name"),
+        ({"name": "Ada", "times": "3"}, "/times"),
+        ({"name": "Ada", "colour/~": 1}, "/colour~1~0"),
+        ([], ""),
+    ],
+)
+def test_a_field_that_breaks_a_rule_is_named_with_the_reason(client: FlaskClient, body: Any, pointer: str) -> None:
+    response = client.post("/greet", json=body)
+    assert problem(response) == (422, "/problems/invalid-request")
+    assert body_of(response)["errors"][0]["pointer"] == pointer
+    assert body_of(response)["errors"][0]["detail"]
+
+
+def test_the_name_of_an_unknown_field_is_bounded_and_printable(client: FlaskClient) -> None:
+    response = client.post("/greet", json={"name": "a", "\n" + "x" * 150: 1})
+    pointer = body_of(response)["errors"][0]["pointer"]
+    assert len(pointer) <= 100
+    assert pointer.isprintable()
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/plain"}, {}, {"Content-Encoding": "gzip"}])
+def test_only_plain_json_is_read(client: FlaskClient, headers: dict[str, str]) -> None:
+    if "Content-Encoding" in headers:
+        headers = {**headers, "Content-Type": "application/json"}
+    assert problem(client.post("/greet", data=b"{}", headers=headers))[0] == 415
+
+
+def test_an_answer_that_the_caller_does_not_accept_is_refused(client: FlaskClient) -> None:
+    assert problem(client.get("/echo/x", headers={"Accept": "text/html"}))[0] == 406
+    assert client.get("/echo/x", headers={"Accept": "text/html, */*;q=0.1"}).status_code == 200
+
+
+def test_a_path_may_hold_a_rest_with_slashes(client: FlaskClient) -> None:
+    assert client.get("/echo/12-cfr-1002/1002.2").json == {"text": "12-cfr-1002/1002.2"}
+
+
+def test_an_answer_without_a_body(client: FlaskClient) -> None:
+    response = client.delete("/things/1")
+    assert (response.status_code, response.data) == (204, b"")
+
+
+def test_what_escapes_is_a_500_that_says_nothing_about_the_applicant(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = client.get("/fail")
+    assert problem(response) == (500, "/problems/internal")
+    out = capsys.readouterr()
+    assert "Jane" not in response.text + out.out + out.err
+    assert "RuntimeError" in out.out
+    assert "test_function.py" in out.out
+
+
+def test_an_error_of_ours_gives_its_facts(client: FlaskClient) -> None:
+    response = client.get("/refuse")
+    assert problem(response) == (422, "/problems/invalid-request")
+    assert body_of(response)["errors"] == [{"pointer": "/day", "detail": "not in the calendar"}]
+
+
+def test_a_guard_refuses_before_the_body_is_read(client: FlaskClient) -> None:
+    response = client.post("/greet", data=b"{", headers={"X-Test": "test:use", "Content-Type": "application/json"})
+    assert problem(response) == (403, "/problems/forbidden")
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("abc-123", True), ("a b", False), ("x" * 129, False), ("", False)])
+def test_a_well_formed_request_id_is_kept(client: FlaskClient, sent: str, kept: bool) -> None:
+    given = client.get("/live", headers={"X-Request-ID": sent}).headers["X-Request-ID"]
+    assert (given == sent) is kept
+    assert given
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace_id"),
+    [
+        ({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, TRACE),
+        ({"X-Cloud-Trace-Context": f"{TRACE.upper()}/123;o=1"}, TRACE),
+        ({"traceparent": "00-00000000000000000000000000000000-b7ad6b7169203331-01"}, None),
+        ({"traceparent": "nonsense"}, None),
+    ],
+)
+def test_the_trace_of_the_caller_goes_on(headers: dict[str, str], trace_id: str | None) -> None:
+    seen: list[Correlation] = []
+
+    def handler(call: Call[None]) -> Greeted:
+        seen.append(call.correlation)
+        return Greeted(text="")
+
+    function = Function(
+        name="traced",
+        title="",
+        version="1",
+        routes=[Route(method="GET", path="/", summary="", handler=handler, scope="", limit="")],
+    )
+    with flask.Flask("traced").test_request_context("/", headers=headers):
+        function(flask.request._get_current_object())  # type: ignore[attr-defined]  # as the framework calls it
+    assert len(seen[0].trace_id) == 32
+    assert trace_id in {None, seen[0].trace_id}
+
+
+def test_events_are_sent_as_they_come_and_closed_at_the_end(client: FlaskClient, stream: Closed) -> None:
+    response = client.get("/stream")
+    assert response.content_type.startswith("text/event-stream")
+    assert response.text == 'event: status\ndata: {"text":"one"}\n\nevent: done\ndata: {"text":"two"}\n\n'
+    assert stream.closed
+
+
+def test_a_client_that_goes_away_ends_the_work(client: FlaskClient, stream: Closed) -> None:
+    response = client.get("/stream", buffered=False)
+    assert next(iter(response.response))
+    response.close()
+    assert stream.closed
+
+
+def test_a_stream_that_breaks_says_so_as_an_event(client: FlaskClient, stream: Closed) -> None:
+    stream.fails = True
+    text = client.get("/stream").text
+    assert "event: error" in text
+    assert "/problems/internal" in text
+    assert "Jane" not in text
+
+
+def test_each_request_leaves_one_line_without_its_address(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.get("/echo/jane@example.com")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "request.finished" in line]
+    assert len(lines) == 1
+    assert "/echo/{rest:path}" in lines[0]
+    assert "jane" not in lines[0]
+
+
+def test_the_description_is_valid_openapi(client: FlaskClient) -> None:
+    description = body_of(client.get("/openapi.json"))
+    validate(description)
+    assert description["openapi"].startswith("3.1")
+    assert {"/greet", "/live", "/openapi.json", "/echo/{rest}"} <= description["paths"].keys()
+    assert "422" in description["paths"]["/greet"]["post"]["responses"]
+    assert "text/event-stream" in description["paths"]["/stream"]["get"]["responses"]["200"]["content"]
+
+
+def test_every_function_says_that_it_lives(client: FlaskClient) -> None:
+    assert client.get("/live").json == {"status": "alive"}
+
+
+def test_a_call_knows_how_much_time_is_left(function: Function) -> None:
+    call = Call(correlation=Correlation(request_id="r", trace_id="t"), body=None, path={}, deadline=0.0)
+    assert call.seconds_left() == 0.0
+
+
+def test_production_lines_are_json_in_cloud_loggings_fields(
+    function: Function, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from common.logging import setup_logging
+
+    setup_logging(production=True, level="INFO")
+    with flask.Flask("x").test_request_context("/live"):
+        function(flask.request._get_current_object()).close()  # type: ignore[attr-defined]
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["severity"], line["message"], line["status"]) == ("INFO", "request.finished", 200)
+    assert logging.getLevelName(line["severity"]) == logging.INFO
