@@ -45,7 +45,7 @@ def migrate() -> None:
     from local.state import check_writable
 
     check_writable(settings().data_dir)
-    changed = database.migrate(database.engine())
+    changed = database.migrate(database.create_engine_for(settings().database_location()))
     _say("The database is migrated." if changed else "The database is at the newest version already.")
 
 

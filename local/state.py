@@ -3,7 +3,6 @@
 import tempfile
 from pathlib import Path
 
-from common.database.engine import engine, migrate
 from common.knowledge.store import knowledge_store
 from common.logging import get_logger
 from common.settings import Settings
@@ -27,8 +26,7 @@ def prepare(settings: Settings) -> Put:
         Unavailable: the vector index cannot be reached; the database is in order.
     """
     check_writable(settings.data_dir)
-    migrate(engine())
-    return knowledge_store().put  # making the store repairs it
+    return knowledge_store().put  # making the store migrates and repairs
 
 
 def load(folder: Path, put: Put, settings: Settings) -> Outcome:

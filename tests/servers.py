@@ -136,7 +136,7 @@ def chroma() -> Iterator[str]:
         command += ["--host", LOOPBACK, "--port", str(port)]
         with running(
             command,
-            is_ready=lambda: _answers(f"{url}/api/v2/heartbeat"),
+            is_ready=lambda: answers(f"{url}/api/v2/heartbeat"),
             log=folder / "log",
             env={"ANONYMIZED_TELEMETRY": "False"},
         ):
@@ -150,7 +150,7 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing")
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=2).is_success
     except httpx.TransportError:

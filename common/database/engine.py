@@ -39,8 +39,16 @@ class DatabaseTooNew(Exception):
 
 @functools.cache
 def engine() -> Engine:
-    """This instance's engine. Made on first use, so that a forked worker never inherits open connections."""
-    return create_engine_for(settings().database_location())
+    """This instance's engine, on a schema of the newest version.
+
+    Made on first use, so that a forked worker never inherits open connections.
+
+    Raises:
+        InvalidSettings, DatabaseTooNew, SQLAlchemyError: as `create_engine_for` and `migrate`.
+    """
+    made = create_engine_for(settings().database_location())
+    migrate(made)
+    return made
 
 
 def create_engine_for(url: str) -> Engine:

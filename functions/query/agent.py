@@ -46,7 +46,7 @@ class Tools(Protocol):
         """Passages for `question`; `where` keeps those whose document id or metadata has these values."""
 
     def generate(self, step: str, request: ChatRequest) -> "Generator[Status, None, ChatAnswer]":
-        """One call of the configured model, bounded by what is left of the query's time; use `yield from`.
+        """One call of the configured model, bounded by its own time and what is left of the query's; `yield from` it.
 
         Raises:
             ModelError: the model gave no usable answer.
@@ -58,9 +58,6 @@ class Tools(Protocol):
     @property
     def model_is_embedded(self) -> bool:
         """Whether `generate` is answered by the embedded model too."""
-
-    def seconds_left(self) -> float:
-        """What is left of the query's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,7 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
             correlation=call.correlation,
             session_id=session_id,
             deadline=call.deadline,
+            model_timeout_seconds=ready.settings.model_timeout_seconds,
             streams=call.body.stream,
             clock=ready.clock,
         ),
@@ -264,13 +265,12 @@ def _events(ready: Service, work: _Work) -> Generator[tuple[str, BaseModel], Non
 def service() -> Service:
     """This instance's service, from the settings."""
     from common.costs.prices import prices
-    from common.database.engine import engine, migrate
+    from common.database.engine import engine
     from common.llm.extractive import ExtractiveModel
     from common.llm.models import chat_model
     from functions.query.agents import agents
     from functions.query.routing import stored_router
 
-    migrate(engine())
     prices()  # a price file that cannot be used shows now, not after the first paid call
     known = agents()
     return Service(

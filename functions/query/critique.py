@@ -55,7 +55,6 @@ def critique(
         passages=tuple(passages),
         json_schema=Scores.model_json_schema(),
         max_output_tokens=512,
-        timeout_seconds=ask.tools.seconds_left(),
     )
     answer = yield from ask.tools.generate("critique", request)
     try:

@@ -34,7 +34,6 @@ def draft_request(
         passages=tuple(passages),
         json_schema=Draft.model_json_schema(),
         max_output_tokens=max_output_tokens,
-        timeout_seconds=ask.tools.seconds_left(),
     )
 
 

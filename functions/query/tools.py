@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class QueryTools:
     correlation: Correlation
     session_id: str
     deadline: float  # a reading of time.monotonic()
+    model_timeout_seconds: float
     streams: bool
     clock: Callable[[], datetime]
     agent: str = ""
@@ -43,9 +44,6 @@ class QueryTools:
     @property
     def model_is_embedded(self) -> bool:
         return self.model.provider == self.embedded_model.provider
-
-    def seconds_left(self) -> float:
-        return max(0.0, self.deadline - time.monotonic())
 
     def retrieve(self, question: str, *, where: dict[str, str] | None = None) -> Retrieved:
         started = time.monotonic()
@@ -65,9 +63,10 @@ class QueryTools:
         outcome = "cancelled"  # what stands when the client goes away in the middle
         answer: ChatAnswer | None = None
         try:
-            if self.seconds_left() <= 0:
+            seconds = min(self.model_timeout_seconds, self.deadline - time.monotonic())
+            if seconds <= 0:
                 raise ModelTimeout
-            answer = yield from self._chunks(step, request)
+            answer = yield from self._chunks(step, replace(request, timeout_seconds=seconds))
             outcome = "ok"
         except ModelError as error:
             outcome, answer = type(error).__name__, error.answer  # billed all the same, where there is one

@@ -1,8 +1,8 @@
 """Fits the constants of `functions.query.evidence`: `python -m tests.performance.fit_evidence --data DIR QUESTIONS...`
 
-Prints weights for `WEIGHTS` (softmax regression: the labelled sections' sentences with the asked fact against all others
-that a search found) and for `SUPPORT_WEIGHTS` (logistic regression: answerable or not), each with what it reaches on
-questions that it was not fitted on (8 folds). Questions and data as in `tests.performance.regulations`.
+Prints weights for `WEIGHTS` (softmax regression: the labelled sections' sentences with the asked fact against all
+others that a search found) and for `SUPPORT_WEIGHTS` (logistic regression: answerable or not), each with what it
+reaches on questions that it was not fitted on (8 folds). Questions and data as in `tests.performance.regulations`.
 """
 
 import argparse
@@ -126,7 +126,8 @@ def report_support(questions: Sequence[Question], values: Matrix) -> None:
     for name, weight in zip(SIGNALS, weights, strict=True):
         print(f"  {name:<18} {weight:6.2f}")
     scores = values @ weights + bias
-    print(f"  bias               {bias:6.2f}; less the threshold: {bias - np.quantile(scores[answerable == 1], 0.06):.2f}")
+    shift = float(np.quantile(scores[answerable == 1], ALLOWED_REFUSALS))
+    print(f"  bias               {bias - shift:6.2f}, which refuses {ALLOWED_REFUSALS:.2f} of the answerable")
 
 
 def main() -> int:
@@ -136,7 +137,6 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("DATA_DIR", folder)  # read with the settings, at their first use below
-        os.environ.setdefault("LOG_LEVEL", "WARNING")
         prepare()
         ingest(read_documents(arguments.data))
         questions = read_questions(arguments.questions)

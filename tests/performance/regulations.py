@@ -1,8 +1,9 @@
 """How well questions about real regulations are answered: `python -m tests.performance.regulations [--data DIR]`.
 
-The files go in and the questions are asked through the parts that the deployed functions use: store, indexes, retriever,
-knowledge agent with its checks, in a data directory of its own. DIR holds folders of .md files and `questions*.jsonl`:
-a line is {"id", "question", "answerable", "sections": [document ids], "answer_contains": [[any of], ...]}.
+The files go in and the questions are asked through the parts that the deployed functions use: store, indexes,
+retriever, knowledge agent with its checks, in a data directory of its own. DIR holds folders of .md files and
+`questions*.jsonl`, a line being {"id", "question", "answerable", "sections": [document ids],
+"answer_contains": [[any of], ...]}.
 """
 
 import argparse
@@ -18,10 +19,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from common.database.engine import engine, migrate
 from common.function import Correlation
 from common.knowledge.store import Document, knowledge_store
 from common.llm.extractive import ExtractiveModel
 from common.llm.models import chat_model
+from common.logging import setup_logging
 from functions.query.agent import Ask, Reply
 from functions.query.agents.knowledge import AGENT
 from functions.query.answering import retriever
@@ -174,7 +177,9 @@ def resident_megabytes() -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("REGULATIONS_DIR", "../shared/data/regulations")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("REGULATIONS_DIR", "../shared/data/regulations"))
+    )
     parser.add_argument("--questions", type=Path, nargs="*", help="other .jsonl files than those of --data")
     parser.add_argument("--misses", action="store_true", help="print each question that misses")
     arguments = parser.parse_args()
@@ -183,7 +188,6 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("DATA_DIR", folder)  # read with the settings, at their first use below
-        os.environ.setdefault("LOG_LEVEL", "WARNING")
         documents = read_documents(arguments.data)
         questions = read_questions(arguments.questions or sorted(arguments.data.glob("questions*.jsonl")))
         prepare()
@@ -202,8 +206,8 @@ def main() -> int:
 
 
 def prepare() -> None:
-    from common.database.engine import engine, migrate
-
+    """Makes the database, and keeps log lines out of the table."""
+    setup_logging(production=False, level="ERROR")
     migrate(engine())
 
 

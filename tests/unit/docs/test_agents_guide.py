@@ -40,9 +40,6 @@ class ToolsOnPaper:
     def extract(self, step: str, request: ChatRequest) -> ChatAnswer:
         raise ModelError
 
-    def seconds_left(self) -> float:
-        return 10.0
-
 
 PASSAGE = Passage(
     number=1,

@@ -136,7 +136,7 @@ def service(
         sessions=SessionStore(sqlite_database, clock=lambda: NOW, new_id=lambda: next(ids)),
         model=model,
         embedded_model=FakeModel(provider="embedded", model="extractive"),
-        retriever=lambda: retriever,  # type: ignore[arg-type]  # only `retrieve` is used
+        retriever=lambda: retriever,  # type: ignore[return-value,arg-type]  # only `retrieve` is used
         clock=lambda: NOW,
     )
     monkeypatch.setattr(answering, "service", lambda: ready)

@@ -39,9 +39,6 @@ class Shelf:
     def model_is_embedded(self) -> bool:
         return True
 
-    def seconds_left(self) -> float:
-        return 10.0
-
 
 def sample_documents() -> dict[str, tuple[str, str]]:
     """The sample knowledge base, each document as one passage without its front matter."""

@@ -54,9 +54,6 @@ class ScriptedTools:
     def extract(self, step: str, request: ChatRequest) -> ChatAnswer:
         return ChatAnswer(text=json.dumps(GOOD), model="extractive", asked="extractive")
 
-    def seconds_left(self) -> float:
-        return 10.0
-
 
 def run(tools: ScriptedTools, message: str = "What is the limit for raw land?", *history: Turn) -> Reply:
     ask = Ask(message=message, tools=tools, entities=extract_entities(message), history=history)

@@ -26,9 +26,6 @@ class NoTools:
     def model_is_embedded(self) -> bool:
         return True
 
-    def seconds_left(self) -> float:
-        return 1.0
-
 
 def said(card: AgentCard, message: str, known: Mapping[str, AgentCard] | None = None) -> Reply:
     cards = tuple((known or {}).values())

@@ -1,0 +1,56 @@
+"""The emulator as `make run` starts it: a process of its own, asked over HTTP, ended by a signal."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")  # settings of the machine's own stay out
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = [sys.executable, "-m", "local.loancheck", "run"]
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator: where it listens, and what it had said by then."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    said: str
+    data: Path
+    cwd: Path
+
+
+def environment(data: Path, **settings: str) -> Mapping[str, str]:
+    kept = {name: os.environ[name] for name in os.environ if name in _KEPT or name.startswith("COVERAGE")}
+    return kept | {"PYTHONPATH": str(ROOT), "DATA_DIR": str(data), "PORT": "0"} | settings
+
+
+@contextmanager
+def emulator(folder: Path, **settings: str) -> Iterator[Emulator]:
+    """An emulator with its state in `folder`/data, started in an empty folder."""
+    cwd = folder / "cwd"
+    cwd.mkdir(exist_ok=True)
+    with subprocess.Popen(
+        COMMAND, cwd=cwd, env=environment(folder / "data", **settings), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            said = ""
+            for line in process.stdout:
+                said += line
+                if "curl" in line:
+                    break
+            listening = re.search(r"listens on (http://\S+)", said)
+            assert listening, said
+            yield Emulator(process=process, url=listening[1], said=said, data=folder / "data", cwd=cwd)
+            if process.poll() is None:
+                process.terminate()
+                process.communicate(timeout=15)
+        finally:
+            process.kill()
