@@ -290,11 +290,10 @@ def service() -> Service:
 @functools.cache
 def retriever() -> "Retriever":
     from common.knowledge.index import knowledge_index
-    from common.knowledge.store import knowledge_store
     from common.llm.models import embedder
     from functions.query.retrieval import Retriever
 
-    return Retriever(knowledge_index(), knowledge_store(), embedder(), settings())
+    return Retriever(knowledge_index(), knowledge_index(), embedder(), settings())
 
 
 def _now() -> datetime:

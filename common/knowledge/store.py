@@ -1,0 +1,479 @@
+"""Documents and their chunks: written as a whole, replaced as a whole, and repaired after a crash.
+
+The database decides what counts; vectors go to the vector index before, and leave it after. A write is
+
+1. a `writing` row for a new revision, then its vectors, which nothing points to yet;
+2. one transaction, the swap: document, chunks, full text and attributes change over to the new revision, its `writing`
+   row goes, a `doomed` row for the replaced revision comes;
+3. the doomed vectors are deleted, then their row.
+
+Whatever is killed in between leaves the old or the new document, and a row that says which vectors are to go.
+"""
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from common.database.engine import engine, read, write
+from common.database.tables import chunks, document_attributes, documents, knowledge_state, revisions
+from common.knowledge.chunks import CHUNKER, Chunk, chunk, context
+from common.knowledge.embedding import EmbeddedChunk, embed_chunks
+from common.knowledge.lexical import DOCUMENT_ID, lexical_index
+from common.knowledge.rules import Scalar, check_documents
+from common.knowledge.sentence_vectors import pack_vector, unpack_vectors
+from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsUnavailable
+from common.llm.embeddings import Embedder
+from common.problems import Unavailable
+
+GROUP_CHUNKS = 256  # written in one go: bounds the memory, and how long a reader on disk may be behind
+MAX_ATTEMPTS = 5
+
+_FORMAT = "store-1"  # part of the content hash: what else changes the stored form of the same document
+_WRITING, _DOOMED = "writing", "doomed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What somebody hands in. Searches can filter by `metadata`, by its values as text."""
+
+    id: str
+    title: str
+    text: str
+    source: str | None = None
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """A document as it stands in the knowledge base, in how many chunks, since when (UTC)."""
+
+    document: Document
+    chunks: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutResult:
+    """How many documents were handed in, of how many chunks they are now, and how many were there already."""
+
+    documents: int
+    chunks: int
+    unchanged: int
+
+
+class WriteContended(Unavailable):
+    """Another process took this one's unfinished writes for left-overs, again and again. Trying later helps."""
+
+    type = "/problems/write-contended"
+    title = "The knowledge base is being repaired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A document with its chunks embedded, ready to be written under any revision."""
+
+    document: Document
+    content_hash: str
+    chunks: tuple[EmbeddedChunk, ...]
+
+
+class KnowledgeStore:
+    """Safe to share between threads, and to use from several processes on one database and vector index."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        vectors: VectorIndex,
+        embedder: Embedder,
+        *,
+        clock: Callable[[], datetime],
+        new_revision: Callable[[], str],
+    ) -> None:
+        """`new_revision` gives up to 32 characters that were never given before, by any process."""
+        self._engine = engine
+        self._vectors = vectors
+        self._embedder = embedder
+        self._clock = clock
+        self._new_revision = new_revision
+        self._lexical = lexical_index(engine.dialect.name)
+
+    def put(
+        self, given: Sequence[Document], *, on_progress: Callable[[int], None] = lambda _documents: None
+    ) -> PutResult:
+        """Store documents; one that is there already, all fields the same, is neither cut nor embedded again.
+
+        All are checked first. Each becomes visible as a whole. They are written in groups: after an error the
+        earlier groups stay, and handing in the same again is cheap. `on_progress` gets how many documents each
+        step has done.
+
+        Raises:
+            InvalidRequest: a document breaks a rule of `common.knowledge.rules`, or two share an id.
+            VectorsUnavailable, WriteContended: the document at hand is left as it was.
+        """
+        check_documents(given)
+        hashes = {document.id: self._content_hash(document) for document in given}
+        stored = self._stored_hashes(hashes)
+        changed = [document for document in given if stored.get(document.id) != hashes[document.id]]
+        on_progress(len(given) - len(changed))
+        for group in self._groups(changed, hashes):
+            self._write(group)
+            on_progress(len(group))
+        return PutResult(
+            documents=len(given), chunks=self._chunk_count(list(hashes)), unchanged=len(given) - len(changed)
+        )
+
+    def get(self, document_id: str) -> StoredDocument | None:
+        """The document as it was handed in, or None."""
+        count = select(func.count()).where(chunks.c.document_id == documents.c.id).scalar_subquery()
+        with read(self._engine) as connection:
+            row = connection.execute(
+                select(documents, count.label("chunks")).where(documents.c.id == document_id)
+            ).first()
+        if row is None:
+            return None
+        document = Document(id=row.id, title=row.title, text=row.text, source=row.source, metadata=row.metadata)
+        return StoredDocument(document=document, chunks=row.chunks, updated_at=row.updated_at)
+
+    def delete(self, document_id: str) -> bool:
+        """Remove a document from every index; whether it was there."""
+        with write(self._engine) as connection:
+            _next_generation(connection)
+            is_there = self._take_out(connection, document_id)
+            connection.execute(delete(documents).where(documents.c.id == document_id))
+        self._clear_doomed()
+        return is_there
+
+    def generation(self) -> int:
+        """Counts the changes of the knowledge base: the same number means the same content."""
+        with read(self._engine) as connection:
+            return generation(connection)
+
+    def counts(self) -> tuple[int, int]:
+        """How many documents and chunks there are."""
+        with read(self._engine) as connection:
+            return (
+                connection.execute(select(func.count()).select_from(documents)).scalar_one(),
+                connection.execute(select(func.count()).select_from(chunks)).scalar_one(),
+            )
+
+    def repair(self) -> None:
+        """Clear what killed writes left, and make the vector index hold the current vectors, no more and no less.
+
+        For the start of a process. A write that runs elsewhere meanwhile finds its revision doomed and begins again.
+
+        Raises:
+            VectorsUnavailable: the vector index is out of reach; the database is in order.
+        """
+        with write(self._engine) as connection:
+            _take_turn(connection)
+            connection.execute(update(revisions).values(state=_DOOMED))
+        try:
+            self._delete_doomed()
+            self._match_vectors()
+        except VectorsDamaged:
+            self._vectors.reset()
+            self._match_vectors()
+
+    def _content_hash(self, document: Document) -> str:
+        parts = [
+            _FORMAT,
+            CHUNKER,
+            self._embedder.name,
+            self._embedder.dimensions,
+            document.title,
+            document.text,
+            document.source,
+            document.metadata,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _stored_hashes(self, ids: Iterable[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with read(self._engine) as connection:
+            for some in _slices(list(ids)):
+                query = select(documents.c.id, documents.c.content_hash).where(documents.c.id.in_(some))
+                found.update((row.id, row.content_hash) for row in connection.execute(query))
+        return found
+
+    def _chunk_count(self, ids: list[str]) -> int:
+        with read(self._engine) as connection:
+            return sum(
+                connection.execute(select(func.count()).where(chunks.c.document_id.in_(some))).scalar_one()
+                for some in _slices(ids)
+            )
+
+    def _groups(self, given: Iterable[Document], hashes: Mapping[str, str]) -> Iterator[list[_Prepared]]:
+        """Documents cut and embedded, in groups of some `GROUP_CHUNKS` chunks; a large document may be more."""
+        group: list[tuple[Document, list[tuple[Chunk, str]]]] = []
+        for document in given:
+            cut = [(one, context(document.title, one)) for one in chunk(document.title, document.text)]
+            group.append((document, cut))
+            if sum(len(cut) for _, cut in group) >= GROUP_CHUNKS:
+                yield self._embedded(group, hashes)
+                group = []
+        if group:
+            yield self._embedded(group, hashes)
+
+    def _embedded(
+        self, group: Iterable[tuple[Document, list[tuple[Chunk, str]]]], hashes: Mapping[str, str]
+    ) -> list[_Prepared]:
+        embedded = iter(embed_chunks(self._embedder, [one for _, cut in group for one in cut]))
+        return [
+            _Prepared(
+                document=document,
+                content_hash=hashes[document.id],
+                chunks=tuple(itertools.islice(embedded, len(cut))),
+            )
+            for document, cut in group
+        ]
+
+    def _write(self, group: list[_Prepared]) -> None:
+        """Steps 1 to 3 for a group; again with new revisions where a repair elsewhere doomed them."""
+        for _ in range(MAX_ATTEMPTS):
+            revised = {self._new_revision(): prepared for prepared in group}
+            entries = _entries(revised)
+            self._announce(revised)
+            try:
+                self._upsert(entries)
+                is_swapped = self._swap(revised)
+            except BaseException:
+                self._doom(revised)
+                raise
+            if is_swapped:
+                self._clear_doomed()
+                return
+            # Whoever doomed them may have deleted the vectors and the rows before the last vector was written.
+            self._vectors.delete([entry.id for entry in entries])
+            self._delete_doomed()
+        raise WriteContended(f"gave up after {MAX_ATTEMPTS} attempts")
+
+    def _announce(self, revised: Mapping[str, _Prepared]) -> None:
+        now = self._clock()
+        rows = [
+            {
+                "revision": revision,
+                "document_id": prepared.document.id,
+                "chunks": len(prepared.chunks),
+                "state": _WRITING,
+                "created_at": now,
+            }
+            for revision, prepared in revised.items()
+        ]
+        with write(self._engine) as connection:
+            connection.execute(insert(revisions), rows)
+
+    def _upsert(self, entries: Sequence[VectorEntry]) -> None:
+        try:
+            self._vectors.upsert(entries)
+        except VectorsDamaged:  # by a process that was killed while it saved
+            self._vectors.reset()
+            self._match_vectors()
+            self._vectors.upsert(entries)
+
+    def _swap(self, revised: Mapping[str, _Prepared]) -> bool:
+        """Step 2; whether it was done, which it is not when any of the revisions has been doomed."""
+        with write(self._engine) as connection:
+            _next_generation(connection)
+            ours = revisions.c.revision.in_(revised) & (revisions.c.state == _WRITING)
+            if connection.execute(delete(revisions).where(ours)).rowcount != len(revised):
+                connection.rollback()
+                return False
+            for revision, prepared in revised.items():
+                self._take_out(connection, prepared.document.id)
+                self._put_in(connection, revision, prepared)
+        return True
+
+    def _take_out(self, connection: Connection, document_id: str) -> bool:
+        """Doom the current revision and drop its chunks and full text; whether there is one."""
+        current = connection.execute(select(documents.c.revision).where(documents.c.id == document_id)).scalar()
+        if current is None:
+            return False
+        of_document = chunks.c.document_id == document_id
+        numbers = connection.execute(select(chunks.c.number).where(of_document)).scalars().all()
+        self._lexical.remove(connection, numbers)
+        connection.execute(delete(chunks).where(of_document))
+        connection.execute(delete(document_attributes).where(document_attributes.c.document_id == document_id))
+        connection.execute(
+            insert(revisions).values(
+                revision=current,
+                document_id=document_id,
+                chunks=len(numbers),
+                state=_DOOMED,
+                created_at=self._clock(),
+            )
+        )
+        return True
+
+    def _put_in(self, connection: Connection, revision: str, prepared: _Prepared) -> None:
+        document = prepared.document
+        row = {
+            "title": document.title,
+            "source": document.source,
+            "metadata": dict(document.metadata),
+            "text": document.text,
+            "content_hash": prepared.content_hash,
+            "embedder": self._embedder.name,
+            "revision": revision,
+            "updated_at": self._clock(),
+        }
+        if not connection.execute(update(documents).where(documents.c.id == document.id).values(row)).rowcount:
+            connection.execute(insert(documents).values(id=document.id, **row))
+        attributes = [
+            {"document_id": document.id, "name": name, "value": attribute_text(value)}
+            for name, value in document.metadata.items()
+        ]
+        if attributes:
+            connection.execute(insert(document_attributes), attributes)
+        if prepared.chunks:
+            rows = [_chunk_row(document.id, revision, one) for one in prepared.chunks]
+            numbers = connection.execute(
+                insert(chunks).returning(chunks.c.number, sort_by_parameter_order=True), rows
+            ).scalars()
+            contexts = (one.context for one in prepared.chunks)
+            self._lexical.add(connection, list(zip(numbers, contexts, strict=True)))
+
+    def _doom(self, revised: Iterable[str]) -> None:
+        """Mark revisions whose write failed; a database that is away now finds their rows at the next start."""
+        with contextlib.suppress(SQLAlchemyError), write(self._engine) as connection:
+            connection.execute(update(revisions).where(revisions.c.revision.in_(list(revised))).values(state=_DOOMED))
+
+    def _clear_doomed(self) -> None:
+        """`_delete_doomed`, put off where the vector index is out of reach: the next write or start does it."""
+        with contextlib.suppress(VectorsUnavailable):
+            self._delete_doomed()
+
+    def _delete_doomed(self) -> None:
+        """Step 3, for all doomed revisions, whoever doomed them."""
+        query = select(revisions.c.revision, revisions.c.chunks).where(revisions.c.state == _DOOMED)
+        with read(self._engine) as connection:
+            doomed = {row.revision: row.chunks for row in connection.execute(query)}
+        if not doomed:
+            return
+        self._vectors.delete([vector_id(one, ordinal) for one, count in doomed.items() for ordinal in range(count)])
+        with write(self._engine) as connection:
+            _take_turn(connection)
+            for some in _slices(list(doomed)):
+                connection.execute(delete(revisions).where(revisions.c.revision.in_(some)))
+
+    def _match_vectors(self) -> None:
+        """Add to the vector index what it misses, delete what belongs to nothing: after a crash, a move, a reset."""
+        usable = chunks.c.document_id.in_(select(documents.c.id).where(documents.c.embedder == self._embedder.name))
+        with read(self._engine) as connection:
+            expected = connection.execute(select(func.count()).select_from(chunks).where(usable)).scalar_one()
+        if self._vectors.count() == expected:
+            return
+        present = self._vectors.ids()
+        with read(self._engine) as connection:  # after `ids`: what is written since then is in none of the two
+            current = set(connection.execute(select(chunks.c.vector_id).where(usable)).scalars())
+            announced = set(connection.execute(select(revisions.c.revision)).scalars())
+        stray = [one for one in present - current if one.partition(":")[0] not in announced]
+        self._vectors.delete(stray)
+        for some in _slices(sorted(current - present)):
+            self._vectors.upsert(self._stored_entries(some))
+
+    def _stored_entries(self, vector_ids: Sequence[str]) -> list[VectorEntry]:
+        with read(self._engine) as connection:
+            query = select(chunks.c.vector_id, chunks.c.document_id, chunks.c.vector)
+            rows = connection.execute(query.where(chunks.c.vector_id.in_(vector_ids))).all()
+            attributes: dict[str, dict[str, str]] = {row.document_id: {} for row in rows}
+            of_documents = select(document_attributes).where(document_attributes.c.document_id.in_(attributes))
+            for row in connection.execute(of_documents):
+                attributes[row.document_id][row.name] = row.value
+        vectors = unpack_vectors([row.vector for row in rows], self._embedder.dimensions)
+        return [
+            VectorEntry(
+                id=row.vector_id,
+                vector=vector,
+                attributes={**attributes[row.document_id], DOCUMENT_ID: row.document_id},
+            )
+            for row, vector in zip(rows, vectors, strict=True)
+        ]
+
+
+@functools.cache
+def knowledge_store() -> KnowledgeStore:
+    """This instance's store, by the settings; made at the first call, which repairs what an earlier one left.
+
+    Raises:
+        VectorsUnavailable: the vector index is out of reach. The next call tries again.
+    """
+    from common.knowledge.chroma import vector_index
+    from common.llm.models import embedder
+
+    store = KnowledgeStore(
+        engine(),
+        vector_index(),
+        embedder(),
+        clock=lambda: datetime.now(UTC),
+        new_revision=lambda: secrets.token_hex(16),
+    )
+    store.repair()
+    return store
+
+
+def generation(connection: Connection) -> int:
+    """See `KnowledgeStore.generation`."""
+    return int(connection.execute(select(knowledge_state.c.generation)).scalar_one())
+
+
+def vector_id(revision: str, ordinal: int) -> str:
+    """A chunk's key in the vector index."""
+    return f"{revision}:{ordinal}"
+
+
+def attribute_text(value: Scalar) -> str:
+    """A metadata value as filters compare it: true and false as in JSON, numbers as Python writes them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait for other writers, who might lock the same rows in another order. SQLite has one writer anyway."""
+    connection.execute(select(knowledge_state.c.id).with_for_update())
+
+
+def _next_generation(connection: Connection) -> None:
+    """A new state of the knowledge base. Like `_take_turn` it waits for other writers."""
+    connection.execute(update(knowledge_state).values(generation=knowledge_state.c.generation + 1))
+
+
+def _entries(revised: Mapping[str, _Prepared]) -> list[VectorEntry]:
+    entries = []
+    for revision, prepared in revised.items():
+        attributes = {name: attribute_text(value) for name, value in prepared.document.metadata.items()}
+        attributes[DOCUMENT_ID] = prepared.document.id
+        entries += [
+            VectorEntry(id=vector_id(revision, one.chunk.ordinal), vector=one.vector, attributes=attributes)
+            for one in prepared.chunks
+        ]
+    return entries
+
+
+def _chunk_row(document_id: str, revision: str, one: EmbeddedChunk) -> dict[str, Any]:
+    return {
+        "id": f"{document_id}#{one.chunk.ordinal}",
+        "document_id": document_id,
+        "ordinal": one.chunk.ordinal,
+        "vector_id": vector_id(revision, one.chunk.ordinal),
+        "heading": one.chunk.heading,
+        "start": one.chunk.start,
+        "end": one.chunk.end,
+        "text": one.chunk.text,
+        "vector": pack_vector(np.asarray(one.vector)),
+        "sentences": one.sentences,
+    }
+
+
+def _slices(items: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:
+    """For IN lists, whose length databases limit."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,190 @@
+"""Hybrid search and its full-text half, on SQLite and PostgreSQL."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine, text
+
+from common.database.engine import read, write
+from common.knowledge.index import Index
+from common.knowledge.lexical import create_statements, lexical_index
+from common.knowledge.store import Document
+from common.knowledge.vectors import MemoryVectors, VectorIndex, VectorsUnavailable
+from common.llm.embeddings import FloatVector
+from tests.knowledge_fakes import DIMENSIONS, Spying, WordEmbedder, store_over
+
+PASSAGES = {
+    "land": "Raw land is lent on up to 65 percent of its appraised value.",
+    "notice": "A creditor notifies applicants of adverse action within 30 days.",
+    "amount": "An appraisal is required above $500,000 unless the dealer's loan is exempt.",
+    "figures": "See 12 CFR 1002.14(a) and/or the U.S.C. for 500 houses and 000 barns.",
+    "farm": "Farmland with crops is a collateral that the agency values each season.",
+    "car": "Vehicles lose value quickly; their title is held by the lender.",
+    "ship": "Ships need a marine survey and a preferred mortgage.",
+}
+ODD_TEXTS = [
+    "",
+    "   ",
+    "Is $500,000 & 80% enough; or not?",
+    '"AND" OR NOT NEAR(land, 5) * ^ : - ( ) { } [ ]',
+    "land' OR 1=1 --",
+    "back\\slash 'quote' :bind %s %(x)s {condition}",
+    "what is it",
+    "日本語 ﬁ ½ é ß \u200b",
+    "a" * 5000,
+    "land " * 2000,
+]
+
+
+@pytest.fixture
+def index(database: Engine) -> Index:
+    """One document a passage, of one chunk each."""
+    vectors, embedder = MemoryVectors(DIMENSIONS), WordEmbedder()
+    store_over(database, vectors, embedder).put(
+        [
+            Document(
+                id=name, title=name.title(), text=passage, source=f"s/{name}", metadata={"first": name[0], "long": True}
+            )
+            for name, passage in PASSAGES.items()
+        ]
+    )
+    return Index(database, vectors, embedder)
+
+
+def ids(index: Index, question: str, **options: object) -> list[str]:
+    return [hit.chunk.document_id for hit in index.search(question, 5, only_lexical=True, **options)]  # type: ignore[arg-type]  # options of search
+
+
+def test_words_are_found_in_any_inflection(index: Index) -> None:
+    assert ids(index, "When must a creditor notify an applicant?")[0] == "notice"
+    assert ids(index, "valuing a crop")[0] == "farm"
+    assert "car" in ids(index, "vehicle")
+
+
+def test_figures_are_found_whole(index: Index) -> None:
+    assert ids(index, "$500,000")[0] == "amount"
+    assert ids(index, "1002.14") == ["figures"]
+    assert ids(index, "§ 1002.14(a)?") == ["figures"]
+
+
+def test_rarer_words_weigh_more(index: Index) -> None:
+    assert ids(index, "value of ships")[0] == "ship"
+
+
+def test_a_question_of_function_words_alone_finds_what_it_can(index: Index) -> None:
+    assert len(ids(index, "what is it")) <= 5
+
+
+@pytest.mark.parametrize("question", ODD_TEXTS)
+def test_any_text_is_a_question(index: Index, question: str) -> None:
+    assert all(0 <= hit.score <= 1 for hit in index.search(question, 5))
+    assert all(hit.lexical > 0 for hit in index.search(question, 5, only_lexical=True))
+    frequencies, total = index.frequencies([question])
+    assert 0 <= frequencies[question] <= total == len(PASSAGES)
+
+
+def test_filters_keep_documents_with_these_values(index: Index) -> None:
+    assert ids(index, "value", where={"document_id": "farm"}) == ["farm"]
+    assert ids(index, "value of land", where={"first": "c", "long": "true"}) == ["car"]
+    assert ids(index, "value", where={"first": "z"}) == []
+    assert ids(index, "value", where={"it's; --": "x"}) == []
+    both = index.search("value of land", 5, where={"first": "f"})
+    assert {hit.chunk.document_id for hit in both} == {"farm", "figures"}
+
+
+def test_frequencies_count_chunks_and_phrases(index: Index) -> None:
+    found, total = index.frequencies(["value", "adverse action", "action adverse", "blockchain"])
+    assert found == {"value": 3, "adverse action": 1, "action adverse": 0, "blockchain": 0}
+    assert total == len(PASSAGES)
+
+
+def test_a_hit_carries_its_chunk_and_both_raw_scores(index: Index) -> None:
+    best = index.search("What is lent on raw land?", 3)[0]
+    assert (best.id, best.chunk.id) == ("land#0", "land#0")
+    assert best.score == pytest.approx(1.0)
+    assert best.lexical > 0
+    assert best.dense > 0.3
+    chunk = best.chunk
+    assert (chunk.document_id, chunk.title, chunk.source, chunk.ordinal) == ("land", "Land", "s/land", 0)
+    assert (chunk.text, chunk.start, chunk.end) == (PASSAGES["land"], 0, len(PASSAGES["land"]))
+    assert index.neighbours([(chunk.revision, 0), (chunk.revision, 1), ("never", 0)]) == {(chunk.revision, 0): chunk}
+
+
+def test_a_vector_that_is_given_is_searched_instead_of_the_texts(index: Index) -> None:
+    vector = WordEmbedder().embed_query(PASSAGES["ship"])
+    best = index.search("value", 7, vector=vector)
+    assert max(best, key=lambda hit: hit.dense).chunk.document_id == "ship"
+
+
+def test_what_only_the_full_text_found_has_its_cosine_all_the_same(database: Engine, index: Index) -> None:
+    blind = Index(database, MemoryVectors(DIMENSIONS), WordEmbedder())
+    question = "raw land"
+    expected = {hit.id: hit.dense for hit in index.search(question, 7)}
+    found = blind.search(question, 7)
+    assert [hit.id for hit in found] == ["land#0"]
+    assert found[0].dense == pytest.approx(expected["land#0"], abs=1e-3)
+
+
+def test_without_the_vector_index_a_search_fails_or_is_lexical_by_wish(database: Engine, index: Index) -> None:
+    class Away(MemoryVectors):
+        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
+            raise VectorsUnavailable
+
+    away = Index(database, Away(DIMENSIONS), WordEmbedder())
+    with pytest.raises(VectorsUnavailable):
+        away.search("raw land", 3)
+    assert away.search("raw land", 3, only_lexical=True)[0].id == "land#0"
+
+
+def test_a_search_during_a_change_is_made_again(database: Engine, index: Index) -> None:
+    store = store_over(database, MemoryVectors(DIMENSIONS), prefix="s")
+    changes = [lambda: store.delete("car"), lambda: store.delete("ship")]
+
+    class Changing(Spying):
+        asked = 0
+
+        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
+            self.asked += 1
+            if changes:
+                changes.pop()()
+            return super().search(vector, limit)
+
+    inner: VectorIndex = MemoryVectors(DIMENSIONS)
+    changing = Changing(inner)
+    assert Index(database, changing, WordEmbedder()).search("value", 5)
+    assert changing.asked == 3
+
+
+def test_the_migrated_full_text_is_the_one_this_code_speaks_to(database: Engine) -> None:
+    with write(database) as connection:
+        migrated = columns(connection.engine, connection)
+        connection.execute(text("DROP TABLE chunk_search"))
+        for statement in create_statements(database.dialect.name):
+            connection.execute(text(statement))
+        assert columns(connection.engine, connection) == migrated
+
+
+def columns(engine: Engine, connection: object) -> object:
+    """The full-text index as the database describes it."""
+    from sqlalchemy import Connection, inspect
+
+    assert isinstance(connection, Connection)
+    if engine.dialect.name == "sqlite":
+        return connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'chunk_search'")).scalar_one()
+    inspector = inspect(connection)
+    described = [(one["name"], str(one["type"]), one["nullable"]) for one in inspector.get_columns("chunk_search")]
+    return described, sorted(str(one["name"]) for one in inspector.get_indexes("chunk_search"))
+
+
+def test_both_databases_score_alike(sqlite_database: Engine, postgresql_database: Engine) -> None:
+    scores = []
+    for engine in (sqlite_database, postgresql_database):
+        lexical = lexical_index(engine.dialect.name)
+        vectors, embedder = MemoryVectors(DIMENSIONS), WordEmbedder()
+        given = [Document(id=name, title=name, text=passage) for name, passage in PASSAGES.items()]
+        store_over(engine, vectors, embedder).put([replace(one, metadata={}) for one in given])
+        with read(engine) as connection:
+            found = lexical.search(connection, "a preferred mortgage on ships", 10)
+        scores.append(list(found.values()))
+    # Not equal: PostgreSQL leaves function words out of a text's length.
+    assert scores[0] == pytest.approx(scores[1], rel=0.2)

@@ -1,0 +1,313 @@
+"""One contract for all vector indexes: in memory, Chroma on disk, Chroma on a server."""
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Never
+
+import chromadb
+import httpx
+import numpy as np
+import pytest
+from chromadb.errors import ChromaAuthError, InternalError, InvalidArgumentError
+
+from common.knowledge import chroma_disk
+from common.knowledge.chroma import ChromaIndex, _as_problem, collection_name
+from common.knowledge.chroma_disk import ChromaFolder
+from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsUnavailable
+from common.llm.embeddings import FloatMatrix
+from common.settings import InvalidSettings
+from tests.integration.conftest import MakeVectors
+from tests.knowledge_fakes import DIMENSIONS, WordEmbedder
+
+
+def unit_rows(count: int, seed: int = 0) -> FloatMatrix:
+    rows = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)).astype(np.float32)
+    unit: FloatMatrix = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
+
+
+def entries(rows: FloatMatrix, prefix: str = "r") -> list[VectorEntry]:
+    return [
+        VectorEntry(id=f"{prefix}:{number}", vector=row, attributes={"document_id": f"d{number % 3}", "kind": prefix})
+        for number, row in enumerate(rows)
+    ]
+
+
+def test_an_empty_index_finds_nothing(vectors: VectorIndex) -> None:
+    assert vectors.search(unit_rows(1)[0], 5) == {}
+    assert (vectors.count(), vectors.ids()) == (0, set())
+    vectors.upsert([])
+    vectors.delete([])
+    vectors.delete(["never:0"])
+
+
+def test_the_nearest_come_first_with_their_cosines(vectors: VectorIndex) -> None:
+    rows = unit_rows(200)
+    vectors.upsert(entries(rows))
+    found = vectors.search(rows[7], 10)
+    expected = np.sort(rows @ rows[7])[::-1][:10]
+    assert next(iter(found)) == "r:7"
+    assert list(found.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_the_approximate_search_misses_next_to_nothing(vectors: VectorIndex) -> None:
+    rows, questions = unit_rows(3000), unit_rows(20, seed=1)
+    vectors.upsert(entries(rows))
+    shares = []
+    for question in questions:
+        best = {f"r:{row}" for row in np.argsort(-(rows @ question))[:100]}
+        shares.append(len(best & set(vectors.search(question, 100))) / 100)
+    assert np.mean(shares) > 0.99
+
+
+def test_an_upsert_replaces_and_a_delete_removes(vectors: VectorIndex) -> None:
+    rows = unit_rows(4)
+    vectors.upsert(entries(rows[:2]))
+    vectors.upsert([VectorEntry(id="r:0", vector=rows[3], attributes={"document_id": "d9"})])
+    assert vectors.search(rows[3], 1) == {"r:0": pytest.approx(1, abs=1e-5)}
+    vectors.delete(["r:0", "never:0"])
+    assert vectors.ids() == {"r:1"}
+    assert set(vectors.search(rows[3], 5)) == {"r:1"}
+
+
+def test_filters_are_equalities_that_all_must_hold(vectors: VectorIndex) -> None:
+    rows = unit_rows(9)
+    vectors.upsert(entries(rows, "a") + entries(rows, "b"))
+    assert set(vectors.search(rows[0], 20, {"kind": "b", "document_id": "d1"})) == {"b:1", "b:4", "b:7"}
+    assert set(vectors.search(rows[0], 20, {"document_id": "d2"})) == {"a:2", "a:5", "a:8", "b:2", "b:5", "b:8"}
+    assert vectors.search(rows[0], 20, {"nothing": "here"}) == {}
+
+
+def test_a_reset_index_is_empty_and_usable(vectors: VectorIndex) -> None:
+    rows = unit_rows(3)
+    vectors.upsert(entries(rows))
+    vectors.reset()
+    assert vectors.count() == 0
+    vectors.upsert(entries(rows[:1]))
+    assert vectors.ids() == {"r:0"}
+    vectors.reset()
+    vectors.reset()
+    assert vectors.ids() == set()
+
+
+def test_threads_search_while_others_write(vectors: VectorIndex) -> None:
+    rows = unit_rows(200)
+    vectors.upsert(entries(rows[:50]))
+    with ThreadPoolExecutor(8) as threads:
+        writes = [threads.submit(vectors.upsert, entries(rows[:100], f"w{number}")) for number in range(4)]
+        searches = [threads.submit(vectors.search, row, 5) for row in rows]
+        assert all(len(search.result()) == 5 for search in searches)
+        for one in writes:
+            one.result()
+    assert vectors.count() == 450
+
+
+def test_another_client_of_the_same_chroma_sees_each_write(chroma: MakeVectors) -> None:
+    rows = unit_rows(30)
+    first, second = chroma(), chroma()
+    first.upsert(entries(rows[:10], "a"))
+    assert len(second.search(rows[0], 50)) == 10
+    second.upsert(entries(rows[10:20], "b"))
+    assert set(first.search(rows[11], 1)) == {"b:1"}
+    first.upsert(entries(rows[20:], "c"))
+    second.delete(["a:0"])
+    assert len(first.search(rows[0], 50)) == len(second.search(rows[0], 50)) == 29
+
+
+def test_vectors_of_two_embedders_never_meet(tmp_path: Path) -> None:
+    small, large = WordEmbedder("words", 8), WordEmbedder("words", 16)
+    renamed = WordEmbedder("words!", 8)
+    assert len({collection_name(one) for one in (small, large, renamed)}) == 3
+    ChromaIndex.on_disk(tmp_path, small).upsert(
+        [VectorEntry(id="r:0", vector=small.embed_query("loan"), attributes={"document_id": "d"})]
+    )
+    assert ChromaIndex.on_disk(tmp_path, large).search(large.embed_query("loan"), 5) == {}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from common.knowledge.chroma import ChromaIndex
+from tests.integration.test_knowledge_vectors import entries, unit_rows
+from tests.knowledge_fakes import WordEmbedder
+
+index = ChromaIndex.on_disk(Path(sys.argv[1]), WordEmbedder())
+index.upsert(entries(unit_rows(int(sys.argv[3])), sys.argv[2]))
+print(index.count())
+"""
+
+
+def test_several_processes_share_a_folder(tmp_path: Path) -> None:
+    rows = unit_rows(1200)  # more than Chroma keeps before it writes its index to disk
+    here = ChromaIndex.on_disk(tmp_path, WordEmbedder())
+    here.upsert(entries(rows[:5], "here"))
+    others = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name, "1200"], stdout=subprocess.PIPE)
+        for name in ("one", "two")
+    ]
+    here.upsert(entries(rows[:5], "while"))
+    assert [other.wait() for other in others] == [0, 0]
+    for other in others:
+        other.communicate()
+    assert here.count() == 2410
+    found = here.search(rows[900], 2)
+    assert set(found) == {"one:900", "two:900"}
+    here.upsert(entries(rows[:5], "after"))
+    assert set(ChromaIndex.on_disk(tmp_path, WordEmbedder()).search(rows[0], 5)) == {
+        f"{name}:0" for name in ("here", "while", "one", "two", "after")
+    }
+
+
+def test_a_reader_does_not_wait_for_another_process_that_writes(tmp_path: Path) -> None:
+    rows = unit_rows(5)
+    reader, writer = (ChromaIndex.on_disk(tmp_path, WordEmbedder()) for _ in range(2))
+    reader.upsert(entries(rows, "old"))
+    assert len(reader.search(rows[0], 10)) == 5
+    writer.upsert(entries(rows, "new"))
+    access = writer._access
+    assert isinstance(access, ChromaFolder)
+    with access.writing():
+        assert len(reader.search(rows[0], 10)) == 5
+    assert len(reader.search(rows[0], 10)) == 10
+
+
+def test_whoever_waits_too_long_for_the_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chroma_disk, "LOCK_SECONDS", 0.05)
+    rows = unit_rows(2)
+    holder, other, newcomer = (ChromaIndex.on_disk(tmp_path, WordEmbedder()) for _ in range(3))
+    other.upsert(entries(rows))
+    access = holder._access
+    assert isinstance(access, ChromaFolder)
+    with access.writing():
+        assert other.count() == 2
+        with pytest.raises(VectorsUnavailable, match="other processes"):
+            other.upsert(entries(rows))
+        with pytest.raises(VectorsUnavailable, match="other processes"):
+            newcomer.count()
+    assert newcomer.count() == 2
+
+
+def test_a_write_that_failed_half_way_makes_everybody_open_the_folder_again(tmp_path: Path) -> None:
+    rows = unit_rows(4)
+    index, other = (ChromaIndex.on_disk(tmp_path, WordEmbedder()) for _ in range(2))
+    index.upsert(entries(rows[:2]))
+    with pytest.raises(InvalidArgumentError):
+        index.upsert([VectorEntry(id="r:9", vector=np.ones(3, dtype=np.float32), attributes={"document_id": "d"})])
+    assert other.count() == 2
+    index.upsert(entries(rows))
+    assert (index.count(), other.count()) == (4, 4)
+
+
+def test_a_deleted_folder_is_an_empty_index(tmp_path: Path) -> None:
+    index = ChromaIndex.on_disk(tmp_path / "chroma", WordEmbedder())
+    index.upsert(entries(unit_rows(3)))
+    shutil.rmtree(tmp_path / "chroma")
+    assert index.ids() == set()
+    index.upsert(entries(unit_rows(2)))
+    assert index.count() == 2
+
+
+@pytest.mark.parametrize("what", ["database", "index"])
+def test_a_damaged_folder_says_so_and_can_be_reset(tmp_path: Path, what: str) -> None:
+    index = ChromaIndex.on_disk(tmp_path, WordEmbedder())
+    index.upsert(entries(unit_rows(1500)))
+    if what == "database":
+        (tmp_path / "chroma.sqlite3").write_bytes(b"no database" * 1000)
+    else:
+        next(tmp_path.glob("*/index_metadata.pickle")).write_bytes(b"")
+    other = ChromaIndex.on_disk(tmp_path, WordEmbedder())
+    with pytest.raises(VectorsDamaged, match="built again"):
+        other.search(unit_rows(1)[0], 5)
+    with pytest.raises(VectorsDamaged):
+        other.upsert(entries(unit_rows(1)))
+    other.reset()
+    other.upsert(entries(unit_rows(2)))
+    assert other.count() == index.count() == 2
+
+
+def test_a_folder_that_cannot_be_emptied_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    index = ChromaIndex.on_disk(tmp_path, WordEmbedder())
+    index.upsert(entries(unit_rows(2)))
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(VectorsUnavailable, match="Permission denied") as refused:
+        index.reset()
+    assert str(tmp_path) not in str(refused.value)
+    monkeypatch.undo()
+    index.reset()
+    assert index.count() == 0
+
+
+def test_a_mistake_of_ours_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Never:
+        raise KeyError
+
+    with pytest.raises(KeyError), ChromaFolder(tmp_path, fail).reading():
+        pass
+    monkeypatch.setattr(chromadb, "PersistentClient", fail)
+    index = ChromaIndex.on_disk(tmp_path, WordEmbedder())
+    with pytest.raises(KeyError):
+        index.count()
+    monkeypatch.undo()
+    assert index.count() == 0
+
+
+def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    index = ChromaIndex.on_disk(tmp_path / "file" / "chroma", WordEmbedder())
+    with pytest.raises(VectorsUnavailable, match="Not a directory"):
+        index.search(unit_rows(1)[0], 5)
+    with pytest.raises(VectorsUnavailable, match="Not a directory"):
+        index.upsert(entries(unit_rows(1)))
+
+
+def test_a_server_that_is_not_there_says_so(free_port: int) -> None:
+    index = ChromaIndex.on_server(f"http://127.0.0.1:{free_port}", WordEmbedder())
+    with pytest.raises(VectorsUnavailable, match="does not answer"):
+        index.search(unit_rows(1)[0], 5)
+    with pytest.raises(VectorsUnavailable, match="does not answer"):
+        index.reset()
+
+
+@pytest.mark.servers
+def test_a_server_that_lost_its_collection_gets_a_new_one(chroma_server: str) -> None:
+    embedder = WordEmbedder("words-lost")
+    index, other = (ChromaIndex.on_server(chroma_server, embedder, "a-token") for _ in range(2))
+    index.upsert(entries(unit_rows(3)))
+    other.reset()
+    with pytest.raises(VectorsUnavailable, match="lost"):
+        index.search(unit_rows(1)[0], 5)
+    assert index.search(unit_rows(1)[0], 5) == {}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ReadTimeout("slow"),
+        ChromaAuthError("key 123 is wrong"),
+        InternalError("full"),
+        Exception("<html>502</html>"),
+    ],
+)
+def test_what_chroma_raises_becomes_a_problem_without_its_words(error: Exception) -> None:
+    with pytest.raises(VectorsUnavailable) as refused, _as_problem():
+        raise error
+    assert str(error) not in str(refused.value)
+
+
+def test_a_mistake_of_ours_is_not_taken_for_an_outage() -> None:
+    for error in (InvalidArgumentError("dimension"), KeyError("x")):
+        with pytest.raises(type(error)), _as_problem():
+            raise error
+
+
+@pytest.mark.parametrize("url", ["chroma:8000", "ftp://127.0.0.1", "http://", "nonsense"])
+def test_a_url_that_is_none_is_named(url: str) -> None:
+    with pytest.raises(InvalidSettings, match="CHROMA_URL"):
+        ChromaIndex.on_server(url, WordEmbedder())
