@@ -11,12 +11,12 @@ from itertools import pairwise
 
 from common.knowledge.sentences import Span, split_sentences, trim
 
-CHUNKER = "structure-4"
+CHUNKER = "structure-5"
 """Part of every document's content hash: a new name makes the next ingest cut and embed everything again."""
 
 TARGET_WORDS = 150  # a chunk takes in its neighbours up to here; with its path it still fits an embedder of 256 tokens
 MIN_WORDS = 60  # and does not end before here where the next paragraph still belongs to it
-_LEAD_WORDS = 40  # most words of one step of the path
+_LEAD_WORDS = 24  # most words of one step of the path
 _RUN_IN_WORDS = 9  # "(1) When notification is required." is a heading, though it stands in the paragraph
 
 _BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")

@@ -25,6 +25,7 @@ from common.knowledge.store import Document, knowledge_store
 from common.llm.extractive import ExtractiveModel
 from common.llm.models import chat_model
 from common.logging import setup_logging
+from common.settings import settings
 from functions.query.agent import Ask, Reply
 from functions.query.agents.knowledge import AGENT
 from functions.query.answering import retriever
@@ -121,7 +122,8 @@ def ask(question: str) -> Reply:
         embedded_model=ExtractiveModel(),
         correlation=Correlation(request_id="benchmark", trace_id="0" * 32),
         session_id="benchmark",
-        deadline=time.monotonic() + 60,
+        deadline=time.monotonic() + settings().query_timeout_seconds,
+        model_timeout_seconds=settings().model_timeout_seconds,
         streams=False,
         clock=lambda: datetime.now(UTC),
         agent=AGENT.name,

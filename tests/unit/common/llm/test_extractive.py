@@ -11,7 +11,9 @@ NOTICE = (
 )
 
 
-def passage(text: str, *quotes: str, number: int = 1, document: str = "rule", heading: str = "", best=0.9) -> Passage:
+def passage(
+    text: str, *quotes: str, number: int = 1, document: str = "rule", heading: str = "", best: float = 0.9
+) -> Passage:
     """`quotes` are the evidence, each with half the support of the one before it."""
     evidence = tuple(
         Evidence(start=text.index(quote), end=text.index(quote) + len(quote), support=best / 2**place)
@@ -34,20 +36,20 @@ def draft(*passages: Passage, answer_words: int = 150) -> Draft:
     return Draft.model_validate_json(ExtractiveModel(answer_words=answer_words).generate(request).text)
 
 
-def test_the_best_supported_sentence_is_quoted_word_for_word_and_marked():
+def test_the_best_supported_sentence_is_quoted_word_for_word_and_marked() -> None:
     drafted = draft(passage("One thing. The limit is 65 percent. More.", "The limit is 65 percent."))
     assert drafted.answered
     assert drafted.answer == "The limit is 65 percent. [1]"
     assert [(one.passage, one.quote) for one in drafted.citations] == [(1, "The limit is 65 percent.")]
 
 
-def test_it_is_the_embedded_model_and_costs_nothing():
+def test_it_is_the_embedded_model_and_costs_nothing() -> None:
     answer = ExtractiveModel().generate(ChatRequest(instruction="", question="?"))
     assert (answer.model, answer.asked, ExtractiveModel().provider) == ("extractive", "extractive", "embedded")
     assert answer.usage.input_tokens == answer.usage.output_tokens == 0
 
 
-def test_a_stream_brings_the_same_in_one_piece():
+def test_a_stream_brings_the_same_in_one_piece() -> None:
     request = ChatRequest(instruction="", question="?", passages=(passage("A b c d.", "A b c d."),))
     (chunk,) = ExtractiveModel().stream(request)
     assert chunk.answer == ExtractiveModel().generate(request)
@@ -59,45 +61,45 @@ def test_a_stream_brings_the_same_in_one_piece():
     [(), (passage("No evidence here."),), (passage("Weak.", "Weak.", best=THRESHOLD - 0.01),)],
     ids=["no passage", "no evidence", "weak evidence"],
 )
-def test_without_evidence_above_the_threshold_it_does_not_answer(passages):
+def test_without_evidence_above_the_threshold_it_does_not_answer(passages: tuple[Passage, ...]) -> None:
     drafted = draft(*passages)
     assert (drafted.answered, drafted.citations) == (False, [])
 
 
-def test_a_list_item_comes_with_the_words_that_lead_in_to_it():
+def test_a_list_item_comes_with_the_words_that_lead_in_to_it() -> None:
     drafted = draft(passage(NOTICE, "(ii) 90 days after a counteroffer."))
     assert drafted.answer == "A creditor shall notify an applicant within: 90 days after a counteroffer. [1]"
     assert drafted.citations[0].quote == "(ii) 90 days after a counteroffer."
 
 
-def test_the_lead_in_may_stand_in_the_heading_above_the_passage():
+def test_the_lead_in_may_stand_in_the_heading_above_the_passage() -> None:
     heading = "(a) Notices > (1) When notice is due. A creditor shall notify an applicant within:"
     drafted = draft(passage("(ii) 90 days after it.", "(ii) 90 days after it.", heading=heading))
     assert drafted.answer == "A creditor shall notify an applicant within: 90 days after it. [1]"
 
 
 @pytest.mark.parametrize("heading", ["", "(a) Notices", f"(a) {'very ' * 30}long:", "(a) cut … within:"])
-def test_what_does_not_lead_in_or_is_too_long_stays_away(heading):
+def test_what_does_not_lead_in_or_is_too_long_stays_away(heading: str) -> None:
     text = "(ii) 90 days after it."
     assert draft(passage(text, text, heading=heading)).answer == "90 days after it. [1]"
 
 
-def test_a_sentence_within_a_paragraph_has_no_lead_in():
+def test_a_sentence_within_a_paragraph_has_no_lead_in() -> None:
     text = "(a) First of it. The second sentence stands alone."
     assert draft(passage(text, "The second sentence stands alone.")).answer.startswith("The second")
 
 
-def test_a_heading_that_runs_in_is_set_off_so_that_the_statement_is_one_sentence():
+def test_a_heading_that_runs_in_is_set_off_so_that_the_statement_is_one_sentence() -> None:
     text = "(2) Short notice. The notice shall be short."
     assert draft(passage(text, text)).answer == "Short notice: The notice shall be short. [1]"
 
 
-def test_a_part_of_a_sentence_shows_that_more_stands_around_it():
+def test_a_part_of_a_sentence_shows_that_more_stands_around_it() -> None:
     text = "If nothing is owed, the servicer returns the balance, unless the borrower agrees."
     assert draft(passage(text, "the servicer returns the balance,")).answer == "…the servicer returns the balance… [1]"
 
 
-def test_three_documents_are_quoted_first_and_then_their_next_best_sentences():
+def test_three_documents_are_quoted_first_and_then_their_next_best_sentences() -> None:
     drafted = draft(
         passage("One a b c. Two a b c.", "One a b c.", "Two a b c.", number=1, document="a", best=0.9),
         passage("Three a b c.", "Three a b c.", number=2, document="b", best=0.8),
@@ -108,19 +110,19 @@ def test_three_documents_are_quoted_first_and_then_their_next_best_sentences():
     assert [one.passage for one in drafted.citations] == [1, 2, 3]
 
 
-def test_the_answer_has_at_most_the_asked_for_words_marks_included():
+def test_the_answer_has_at_most_the_asked_for_words_marks_included() -> None:
     text = " ".join(f"Sentence number {number} has six words." for number in range(10))
     quotes = [f"Sentence number {number} has six words." for number in range(10)]
     assert len(draft(passage(text, *quotes), answer_words=30).answer.split()) == 28
 
 
-def test_a_sentence_too_long_for_the_rest_gives_way_to_a_shorter_one():
+def test_a_sentence_too_long_for_the_rest_gives_way_to_a_shorter_one() -> None:
     long = "word " * 40 + "end."
     drafted = draft(passage(f"{long} Short one is here.", long, "Short one is here."), answer_words=30)
     assert drafted.answer == "Short one is here. [1]"
 
 
-def test_the_same_words_are_said_once():
+def test_the_same_words_are_said_once() -> None:
     drafted = draft(
         passage("Same a b c.", "Same a b c.", number=1, document="a"),
         passage("Same a b c.", "Same a b c.", number=2, document="b"),
@@ -128,6 +130,6 @@ def test_the_same_words_are_said_once():
     assert drafted.answer == "Same a b c. [1]"
 
 
-def test_an_answer_without_room_for_any_sentence_is_none():
+def test_an_answer_without_room_for_any_sentence_is_none() -> None:
     long = "word " * 40 + "end."
     assert not draft(passage(long, long), answer_words=30).answered

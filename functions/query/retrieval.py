@@ -1,0 +1,244 @@
+"""From a question to numbered passages with evidence: search, rank sentences, merge neighbours, cut to the budget."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Protocol
+
+from cachetools import TTLCache
+from sqlalchemy.exc import SQLAlchemyError
+
+from common.knowledge.index import Hit
+from common.knowledge.vectors import VectorsUnavailable
+from common.llm.chat import Evidence, ModelError, Passage
+from common.llm.embeddings import Embedder, FloatVector
+from common.logging import get_logger
+from common.settings import Settings
+from functions.query.agent import Degradation, Retrieved
+from functions.query.evidence import Sentence, rank_sentences, signals, support, term_weights
+from functions.query.question import Part, Question, read_question
+
+SEARCHED_CHUNKS = 40  # asked of the index for each part of a question; their sentences decide
+WHOLE_QUESTION = 0.5  # share of the whole question in the vector of one of its parts
+MAX_PASSAGES = 10
+MIN_SUPPORT = 0.02  # evidence weaker than this share of the best is left out
+TOKENS_PER_WORD = 4 / 3  # of English under the tokenizers in use
+CALIBRATED = "all-MiniLM-L6-v2"  # embedders whose cosines `evidence.support` was fitted to start with this
+
+log = get_logger("retrieval")
+
+Where = Mapping[str, str]
+
+
+class Search(Protocol):
+    """What is needed of `common.knowledge.index.Index`."""
+
+    def search(
+        self,
+        text: str,
+        k: int,
+        *,
+        vector: FloatVector | None = None,
+        where: Where | None = None,
+        only_lexical: bool = False,
+    ) -> list[Hit]: ...
+
+    def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]: ...
+
+
+class Generation(Protocol):
+    """What is needed of `common.knowledge.store.KnowledgeStore`."""
+
+    def generation(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the parts of a question found, each part's sentences best first; parts that found nothing are left out."""
+
+    parts: tuple[tuple[Sentence, ...], ...]
+    frequencies: Mapping[str, int]
+    has_cosines: bool
+    degraded: tuple[Degradation, ...]
+
+
+class Retriever:
+    """Searches the knowledge base for questions. Safe to share between threads."""
+
+    def __init__(
+        self,
+        index: Search,
+        store: Generation,
+        embedder: Embedder,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds, and ages the cache."""
+        self._index = index
+        self._store = store
+        self._embedder = embedder
+        self._budget_words = int(settings.evidence_tokens / TOKENS_PER_WORD)
+        self._cache: TTLCache[tuple[object, ...], Retrieved] = TTLCache(
+            settings.retrieval_cache_entries, settings.retrieval_cache_seconds, timer=clock
+        )
+        self._lock = threading.Lock()
+
+    def retrieve(self, question: str, *, where: Where | None = None) -> Retrieved:
+        """Passages for `question`, best first, with their evidence.
+
+        Never raises for a part that is away: without vectors or embedder the words alone are searched
+        (`degraded`: "retrieval" or "embeddings"), without the database nothing is found (`degraded`: "retrieval").
+        """
+        try:
+            key = (self._store.generation(), question, tuple(sorted((where or {}).items())))
+            with self._lock:
+                known = self._cache.get(key)
+            if known is not None:
+                return known
+            retrieved = self._retrieve(read_question(question), where)
+        except SQLAlchemyError as error:
+            log.error("retrieval.failed", error_type=type(error).__name__)
+            return Retrieved(degraded=("retrieval",))
+        if not retrieved.degraded:  # what was away may be back for the next question
+            with self._lock:
+                if self._cache.maxsize:
+                    self._cache[key] = retrieved
+        return retrieved
+
+    def _retrieve(self, question: Question, where: Where | None) -> Retrieved:
+        found = self.find(question, where)
+        if not found.parts:
+            return Retrieved(degraded=found.degraded)
+        likely = support(
+            signals(question, found.parts, found.frequencies),
+            has_cosines=found.has_cosines and self._embedder.name.startswith(CALIBRATED),
+        )
+        return Retrieved(
+            passages=passages(found.parts, likely, self._budget_words), support=likely, degraded=found.degraded
+        )
+
+    def find(self, question: Question, where: Where | None = None) -> Found:
+        """What the search finds, before any choice. Raises SQLAlchemyError where the database is away."""
+        words = {term for part in question.parts for term in (*part.terms, *part.formal_terms)}
+        frequencies, total = self._index.frequencies(words | {name.lower() for name in question.names})
+        rarity = term_weights(frequencies, total)
+        degraded: list[Degradation] = []
+        vectors = self._vectors(question, degraded)
+        parts = []
+        for part, vector in zip(question.parts, vectors, strict=True):
+            hits, used = self._search(part, vector, where, degraded)
+            parts.append(tuple(rank_sentences(part, hits, used, rarity)))
+        return Found(
+            parts=tuple(part for part in parts if part),
+            frequencies=frequencies,
+            has_cosines=not degraded,
+            degraded=tuple(dict.fromkeys(degraded)),
+        )
+
+    def _vectors(self, question: Question, degraded: list[Degradation]) -> list[FloatVector | None]:
+        """One vector a part, or None for each where the embedder fails."""
+        try:
+            if len(question.parts) == 1:
+                return [self._vector(question.parts[0].text, question.parts[0].formal)]
+            whole = self._embedder.embed_query(question.text)
+            parts = [self._vector(part.text, part.formal) for part in question.parts]
+            return [_unit(vector + WHOLE_QUESTION * whole) for vector in parts]
+        except ModelError as error:
+            log.warning("embeddings.failed", error_type=type(error).__name__)
+            degraded.append("embeddings")
+            return [None] * len(question.parts)
+
+    def _vector(self, text: str, formal: str) -> FloatVector:
+        """The question's vector, drawn half-way to the one with the texts' own words in it."""
+        vector = self._embedder.embed_query(text)
+        return _unit(vector + self._embedder.embed_query(f"{text} {formal}")) if formal else vector
+
+    def _search(
+        self, part: Part, vector: FloatVector | None, where: Where | None, degraded: list[Degradation]
+    ) -> tuple[list[Hit], FloatVector | None]:
+        """Hits, and the vector they were found by: None where the words alone were searched."""
+        text = " ".join((*part.terms, *part.formal_terms)) or part.text
+        if vector is not None:
+            try:
+                return self._index.search(text, SEARCHED_CHUNKS, vector=vector, where=where), vector
+            except VectorsUnavailable as error:
+                log.warning("vectors.failed", error_type=type(error).__name__)
+                degraded.append("retrieval")
+        return self._index.search(text, SEARCHED_CHUNKS, where=where, only_lexical=True), None
+
+
+def passages(parts: Sequence[Sequence[Sentence]], likely: float, budget_words: int) -> tuple[Passage, ...]:
+    """The passages around the best sentences of all parts, best first, of at most `budget_words` words.
+
+    `likely` is the support of each part's best sentence; others get less by their distance in score.
+    """
+    supports: dict[tuple[str, int, int], tuple[Sentence, float]] = {}
+    for part in parts:
+        for sentence in part:
+            share = _share(sentence.score - part[0].score)
+            place = (sentence.hit.id, sentence.start, sentence.end)
+            if share >= MIN_SUPPORT and share * likely > supports.get(place, (sentence, 0.0))[1]:
+                supports[place] = (sentence, share * likely)
+    ranked = sorted(supports.values(), key=lambda pair: -pair[1])
+    taken = list(_taken(ranked, budget_words))
+    by_chunk = {hit.id: [pair for pair in ranked if pair[0].hit.id == hit.id] for hit in taken}
+    merged = sorted((_merged(run, by_chunk) for run in _runs(taken)), key=lambda one: -one.evidence[0].support)
+    return tuple(replace(passage, number=number) for number, passage in enumerate(merged[:MAX_PASSAGES], start=1))
+
+
+def _share(distance: float) -> float:
+    """Probability of a sentence against the best one, as the softmax they were fitted by has it."""
+    return math.exp(min(0.0, distance))
+
+
+def _taken(ranked: Sequence[tuple[Sentence, float]], budget_words: int) -> Iterator[Hit]:
+    """The chunks of the best sentences, each once (a text that stands in two documents too), while words are left."""
+    left = budget_words
+    seen: set[str] = set()
+    for sentence, _ in ranked:
+        chunk = sentence.hit.chunk
+        words = len(chunk.text.split())
+        if sentence.hit.id in seen or chunk.text in seen or (words > left and seen):
+            continue
+        seen |= {sentence.hit.id, chunk.text}
+        left -= words
+        yield sentence.hit
+
+
+def _runs(hits: Iterable[Hit]) -> Iterator[list[Hit]]:
+    """Chunks that follow each other in one document, together."""
+    ordered = sorted(hits, key=lambda hit: (hit.chunk.document_id, hit.chunk.ordinal))
+    numbered = enumerate(ordered)
+    for _, run in groupby(numbered, key=lambda pair: (pair[1].chunk.document_id, pair[1].chunk.ordinal - pair[0])):
+        yield [hit for _, hit in run]
+
+
+def _merged(run: Sequence[Hit], by_chunk: Mapping[str, Sequence[tuple[Sentence, float]]]) -> Passage:
+    """One passage of neighbouring chunks. What lies between two is blank; it comes back as line ends."""
+    text, evidence = "", []
+    first = run[0].chunk
+    for before, hit in zip([None, *run], run, strict=False):
+        text += "\n" * (hit.chunk.start - before.chunk.end) if before else ""
+        evidence += [
+            Evidence(start=len(text) + sentence.start, end=len(text) + sentence.end, support=likely)
+            for sentence, likely in by_chunk[hit.id]
+        ]
+        text += hit.chunk.text
+    return Passage(
+        number=0,
+        document_id=first.document_id,
+        title=first.title,
+        source=first.source,
+        heading=first.heading,
+        text=text,
+        score=max(hit.score for hit in run),
+        evidence=tuple(sorted(evidence, key=lambda one: -one.support)),
+    )
+
+
+def _unit(vector: FloatVector) -> FloatVector:
+    unit: FloatVector = vector / float((vector @ vector) ** 0.5)
+    return unit
