@@ -7,7 +7,8 @@ origin and licence in `minilm/NOTICE`) runs on onnxruntime's CPU provider.
 import copy
 import os
 from collections.abc import Iterator, Sequence
-from functools import cache, cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,7 @@ FloatMatrix = npt.NDArray[np.float32]
 _MODEL_FOLDER = Path(__file__).parent / "minilm"
 _BATCH_TOKENS = 512  # padded tokens a pass: more is no faster on two cores, and costs 50 to 270 MB
 _WINDOW_OVERLAP_TOKENS = 64
+_REMEMBERED = 64  # messages
 
 
 class Embedder(Protocol):
@@ -69,24 +71,42 @@ class MiniLmEmbedder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(self.max_tokens)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = os.cpu_count() or 1
-        # Waiting threads sleep. Spinning makes a message faster (1.5 instead of 2.2 ms), and takes the processor
-        # from the instance's other requests.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # One thread a pass, and as many passes at once as there are processors: a second thread in one pass gains a
+        # message nothing, and of two processors it left a fifth idle where much is embedded.
+        options.intra_op_num_threads = 1
         # The stored graph is the one to run: onnxruntime's own fusions load longer and run slower.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+        self._remembered = lru_cache(_REMEMBERED)(self._embed_one)
 
     def embed_documents(self, texts: Sequence[str]) -> FloatMatrix:
         """See `Embedder`. Works through similar lengths together, so that little is spent on padding."""
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for row, states in self._token_states(self._tokenizer.encode_batch_fast(list(texts))):
-            vectors[row] = _unit_mean(states)
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+
+        def embed(rows: Sequence[int]) -> None:
+            for row, states in zip(rows, self._states([encodings[row] for row in rows]), strict=True):
+                vectors[row] = _unit_mean(states)
+
+        batches = list(_batches([len(encoding.ids) for encoding in encodings]))
+        if len(batches) <= 1:
+            for rows in batches:
+                embed(rows)
+            return vectors
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(embed, batches))
         return vectors
 
     def embed_query(self, text: str) -> FloatVector:
-        """See `Embedder`. Questions and documents are embedded alike: the model knows no prefixes."""
+        """See `Embedder`. Questions and documents are embedded alike: the model knows no prefixes.
+
+        The last few are remembered, read-only: router and retriever ask for the same message in turn.
+        """
+        return self._remembered(text)
+
+    def _embed_one(self, text: str) -> FloatVector:
         vector: FloatVector = self.embed_documents([text])[0]
+        vector.setflags(write=False)
         return vector
 
     def embed_spans(self, text: str, spans: Sequence[tuple[int, int]]) -> FloatMatrix:
@@ -101,7 +121,7 @@ class MiniLmEmbedder:
         encoding = self._window_tokenizer.encode(text)
         windows = [encoding, *encoding.overflowing]
         offsets = [np.array(window.offsets) for window in windows]
-        states = dict(self._token_states(windows))
+        states = [self._states([window])[0] for window in windows]
         vectors = np.empty((len(spans), self.dimensions), dtype=np.float32)
         for row, span in enumerate(spans):
             inside = [_tokens_within(window_offsets, span) for window_offsets in offsets]
@@ -118,18 +138,16 @@ class MiniLmEmbedder:
         tokenizer.enable_truncation(self.max_tokens, stride=_WINDOW_OVERLAP_TOKENS)
         return tokenizer
 
-    def _token_states(self, encodings: Sequence["Encoding"]) -> Iterator[tuple[int, FloatMatrix]]:
-        """Index and last hidden states, shape (its tokens, dimensions), of each encoding; longest first."""
-        for rows in _batches([len(encoding.ids) for encoding in encodings]):
-            batch = [encodings[row].ids for row in rows]
-            token_ids = np.zeros((len(batch), len(batch[0])), dtype=np.int64)
-            mask = np.zeros_like(token_ids)
-            for place, ids in enumerate(batch):
-                token_ids[place, : len(ids)] = ids
-                mask[place, : len(ids)] = 1
-            (states,) = self._session.run(None, {"input_ids": token_ids, "attention_mask": mask})
-            for place, row in enumerate(rows):
-                yield row, states[place, : len(batch[place])]
+    def _states(self, encodings: Sequence["Encoding"]) -> list[FloatMatrix]:
+        """Last hidden states, shape (its tokens, dimensions), of each encoding, in one pass."""
+        lengths = [len(encoding.ids) for encoding in encodings]
+        token_ids = np.zeros((len(lengths), max(lengths)), dtype=np.int64)
+        mask = np.zeros_like(token_ids)
+        for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):
+            token_ids[row, :length] = encoding.ids
+            mask[row, :length] = 1
+        (states,) = self._session.run(None, {"input_ids": token_ids, "attention_mask": mask})
+        return [states[row, :length] for row, length in enumerate(lengths)]
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -75,6 +75,8 @@ def _choose(ranked: Sequence[tuple[Evidence, Passage]], limit: int) -> list[_Sta
     chosen: list[_Statement] = []
     said: set[str] = set()
     for evidence, passage in (*firsts, *others):
+        if len(passage.text[evidence.start : evidence.end].split()) > limit:
+            continue  # cheap to see; a statement takes a look at the structure of its whole passage
         statement = _statement(evidence, passage)
         words = len(statement.words.split()) + 1  # its mark
         if words <= limit and statement.quote not in said:

@@ -8,7 +8,7 @@ def main() -> None:
     for name, value in serving.measure():
         print(f"  {name:<55} {value}")
     print("Regulations:")
-    regulations.main([])
+    regulations.main()
 
 
 if __name__ == "__main__":
