@@ -9,11 +9,11 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import FunctionType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import flask
 import werkzeug.exceptions
@@ -80,9 +80,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventStream:
-    """Server-Sent Events, as (event name, data). When the client goes away the iterator is closed."""
+    """Server-Sent Events, as (event name, data). When the client goes away the generator is closed."""
 
-    events: Iterator[tuple[str, BaseModel]]
+    events: Generator[tuple[str, BaseModel], None, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,13 +304,11 @@ def _problem(error: Exception, correlation: Correlation) -> flask.Response:
 def _server_sent_events(stream: EventStream, correlation: Correlation, name: str) -> Iterator[str]:
     """Source: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
     with log_context(request_id=correlation.request_id, trace_id=correlation.trace_id, function=name):
-        events = cast("Any", stream.events)  # an Iterator that may have `close`, as generators do
         try:
-            for event, data in events:
+            for event, data in stream.events:
                 yield f"event: {event}\ndata: {data.model_dump_json()}\n\n"
         except Exception as error:  # noqa: BLE001  # the status line is gone: the problem is told as an event
             body = _problem(error, correlation).get_data(as_text=True)
             yield f"event: error\ndata: {body}\n\n"
         finally:
-            if hasattr(events, "close"):
-                events.close()
+            stream.events.close()

@@ -335,13 +335,12 @@ class KnowledgeStore:
         ]
         if attributes:
             connection.execute(insert(document_attributes), attributes)
-        if prepared.chunks:
-            rows = [_chunk_row(document.id, revision, one) for one in prepared.chunks]
-            numbers = connection.execute(
-                insert(chunks).returning(chunks.c.number, sort_by_parameter_order=True), rows
-            ).scalars()
-            contexts = (one.context for one in prepared.chunks)
-            self._lexical.add(connection, list(zip(numbers, contexts, strict=True)))
+        rows = [_chunk_row(document.id, revision, one) for one in prepared.chunks]
+        numbers = connection.execute(
+            insert(chunks).returning(chunks.c.number, sort_by_parameter_order=True), rows
+        ).scalars()
+        contexts = (one.context for one in prepared.chunks)
+        self._lexical.add(connection, list(zip(numbers, contexts, strict=True)))
 
     def _doom(self, revised: Iterable[str]) -> None:
         """Mark revisions whose write failed; a database that is away now finds their rows at the next start."""

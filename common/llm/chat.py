@@ -1,7 +1,7 @@
 """The chat-model seam: what the product asks of a model, whichever product stands behind it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal, Protocol
@@ -100,7 +100,7 @@ class ChatModel(Protocol):
 
     def generate(self, request: ChatRequest) -> ChatAnswer: ...
 
-    def stream(self, request: ChatRequest) -> Iterator[ChatChunk]: ...
+    def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]: ...
 
 
 class ModelError(AssistantError):

@@ -1,7 +1,7 @@
 """The embedded chat model: the best-supported sentences of the passages, word for word, cited. It costs nothing."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from common.knowledge.chunks import Block, blocks
@@ -42,7 +42,7 @@ class ExtractiveModel:
         """A `Draft` as JSON: up to three documents, the best-supported first; not answered below `THRESHOLD`."""
         return ChatAnswer(text=self._draft(request.passages).model_dump_json(), model=NAME, asked=NAME)
 
-    def stream(self, request: ChatRequest) -> Iterator[ChatChunk]:
+    def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]:
         """The same in one piece: there is nothing to wait for."""
         answer = self.generate(request)
         yield ChatChunk(text=answer.text, answer=answer)

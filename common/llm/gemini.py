@@ -4,7 +4,7 @@ google-genai costs some 0.4 s of import, so it is imported where it is used: nev
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,7 +90,7 @@ class GeminiModel:
         gathered.add(_piece(response))
         return self._finished(gathered, request, started)
 
-    def stream(self, request: ChatRequest) -> Iterator[ChatChunk]:
+    def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]:
         """Closing the generator closes the connection, so that the provider stops writing."""
         asked, started = self._models[request.lane], time.monotonic()
         gathered = Gathered(asked=asked)

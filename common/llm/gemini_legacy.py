@@ -7,7 +7,7 @@ in one place for the whole process and gives no way to end a stream.
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
@@ -61,7 +61,7 @@ class GeminiLegacyModel:
         gathered.add(_piece(response))
         return self._finished(gathered, request, started)
 
-    def stream(self, request: ChatRequest) -> Iterator[ChatChunk]:
+    def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]:
         """Closing the generator closes the connection, so that the provider stops writing."""
         asked, started = self._models[request.lane], time.monotonic()
         gathered = Gathered(asked=asked)

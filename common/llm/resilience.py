@@ -198,7 +198,7 @@ class ResilientModel:
                 timeout_seconds=request.timeout_seconds,
             )
 
-    def stream(self, request: ChatRequest) -> Iterator[ChatChunk]:
+    def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]:
         """Asks again only before the first chunk: what has been shown cannot be taken back."""
         lane = self._lanes[request.lane]
         with lane.breaker.watching():
@@ -211,10 +211,9 @@ class ResilientModel:
                     yield chunk
                     chunk = next(rest)
             finally:
-                if isinstance(rest, Generator):
-                    rest.close()
+                rest.close()
         yield chunk  # a caller that has the answer may close the stream: the call has worked all the same
 
 
-def _begun(chunks: Iterator[ChatChunk]) -> tuple[ChatChunk, Iterator[ChatChunk]]:
+def _begun(chunks: Generator[ChatChunk, None, None]) -> tuple[ChatChunk, Generator[ChatChunk, None, None]]:
     return next(chunks), chunks

@@ -83,10 +83,7 @@ def answer(call: Call[QueryRequest]) -> QueryAnswer | EventStream:
     if call.body.stream:
         return EventStream(events=_events(ready, work))
     with closing(_run(ready, work)) as steps:
-        for step in steps:
-            if isinstance(step, QueryAnswer):
-                return step
-    raise AssertionError("a query ends with an answer")
+        return next(step for step in steps if isinstance(step, QueryAnswer))
 
 
 def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:

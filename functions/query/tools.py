@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -86,15 +87,11 @@ class QueryTools:
         noticed, and closing this generator ends the model's work."""
         if not self.streams:
             return self.model.generate(request)
-        chunks = self.model.stream(request)
-        try:
+        with closing(self.model.stream(request)) as chunks:
             for chunk in chunks:
                 if chunk.answer is not None:
                     return chunk.answer
-                yield Status(step=_DOING.get(step, step))
-        finally:
-            if isinstance(chunks, Generator):
-                chunks.close()
+                yield Status(step=_DOING[step])
         raise ModelError
 
     def _note(self, step: str, model: ChatModel, answer: ChatAnswer | None, outcome: str, started: float) -> None:

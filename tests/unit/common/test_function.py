@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from http import HTTPStatus
 from typing import Any
 
@@ -64,7 +64,7 @@ class Closed:
         self.closed = False
         self.fails = fails
 
-    def events(self) -> Iterator[tuple[str, BaseModel]]:
+    def events(self) -> Generator[tuple[str, BaseModel], None, None]:
         try:
             yield "status", Greeted(text="one")
             if self.fails:

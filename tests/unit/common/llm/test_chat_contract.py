@@ -176,7 +176,7 @@ class TestEveryModel:
     def test_an_unfinished_stream_can_be_closed(self, model: ChatModel) -> None:
         stream = model.stream(draft_request(passage()))
         next(stream)
-        stream.close()  # type: ignore[attr-defined]  # each of ours is a generator
+        stream.close()
         assert list(stream) == []
 
 
@@ -419,7 +419,7 @@ class TestGemini:
         server.script(Behaviour(text="a b c d", pause_seconds=30))
         stream = gemini.stream(TEXT_REQUEST)
         assert next(stream).text
-        stream.close()  # type: ignore[attr-defined]  # a generator
+        stream.close()
         assert server.disconnected.wait(5)
 
     def test_the_client_works_on_after_a_failure(self, gemini: ChatModel, server: GeminiServer) -> None:

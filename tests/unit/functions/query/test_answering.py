@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -47,6 +47,7 @@ class FakeModel:
         self.model = model
         self.fails = False
         self.closed = False
+        self.breaks_off = False
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
         if self.fails:
@@ -54,11 +55,12 @@ class FakeModel:
         assert request.json_schema is not None
         return self._answer(json.dumps(SCORES if "accuracy" in request.json_schema["properties"] else DRAFT))
 
-    def stream(self, request: ChatRequest) -> Iterator[ChatChunk]:
+    def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]:
         try:
             answer = self.generate(request)
             yield ChatChunk(text=answer.text[:5])
-            yield ChatChunk(text=answer.text[5:], answer=answer)
+            if not self.breaks_off:
+                yield ChatChunk(text=answer.text[5:], answer=answer)
         finally:
             self.closed = True
 
@@ -95,7 +97,12 @@ def invent(_ask: Ask) -> Iterator[Status | Reply]:
     yield Reply(answer="The rate is 7 %.", answered=True, confidence=1.0)
 
 
+def ask_for_figures(_ask: Ask) -> Iterator[Status | Reply]:
+    yield Reply(answer="Which loan?", answered=False, confidence=0.0)
+
+
 AGENTS = [
+    agent("asking", ask_for_figures, "work out something"),
     agent("greeting", greet, "hello there", "good morning", "hi"),
     agent(
         "knowledge", knowledge.run, ON_LENDING, "when does a financing statement lapse", "which documents are needed"
@@ -292,6 +299,26 @@ def test_a_stream_tells_the_steps_then_the_checked_answer_then_all_of_it() -> No
         "knowledge", "searching", "drafting", "drafting", "reviewing", "reviewing",
     ]  # fmt: skip
     assert "".join(data["text"] for name, data in seen if name == "delta") == seen[-1][1]["answer"]
+
+
+def test_a_stream_of_the_model_that_breaks_off_leaves_the_extract(service: Service, model: FakeModel) -> None:
+    model.breaks_off = True
+    done = list(events(ON_LENDING))[-1][1].model_dump()
+    assert (done["usage"]["model"], done["degraded"]) == ("extractive", ["model"])
+
+
+def test_figures_that_are_asked_for_where_there_are_none_may_be_a_question_to_the_documents(
+    service: Service, retriever: FakeRetriever
+) -> None:
+    assert ask("work out something").agent == "knowledge"
+    retriever.found = Retrieved()
+    assert ask("work out something").agent == "asking"
+    assert ask("work out something", agent="asking").agent == "asking"
+
+
+def test_an_ellipsis_goes_to_the_agent_that_spoke_last(service: Service) -> None:
+    session = ask("hello there").session_id
+    assert ask(f"and {ON_LENDING[-10:]}", session_id=session).agent == "greeting"
 
 
 def test_a_client_that_goes_away_stops_the_model_and_what_was_spent_is_on_record(

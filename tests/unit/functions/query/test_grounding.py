@@ -91,6 +91,11 @@ def test_a_statement_without_a_mark_is_left_out() -> None:
     assert grounded.answer == "The limit is 65 % [1]."
 
 
+def test_a_line_without_words_is_no_statement() -> None:
+    grounded = drafted("The limit is 65 % [1].\n\n***\n\n", (1, "limit for raw land is 65 percent"))
+    assert (grounded.answer, grounded.removed) == ("The limit is 65 % [1].", 0)
+
+
 def test_marks_are_numbered_by_the_citations_that_are_left() -> None:
     grounded = drafted(
         "Answer in 30 days [2]. The limit is 65 % [1][9].",

@@ -131,6 +131,11 @@ def test_a_model_that_fails_in_the_review_leaves_its_checked_draft() -> None:
     assert reply.critique_score is None
 
 
+def test_a_review_of_another_shape_leaves_the_checked_draft() -> None:
+    reply = run(ScriptedTools(GOOD, {"accuracy": 3}))
+    assert (reply.answered, reply.critique_score, reply.degraded) == (True, None, ("model",))
+
+
 def test_the_embedded_model_is_asked_once_and_reviewed_by_what_can_be_counted() -> None:
     tools = ScriptedTools(GOOD, embedded=True)
     reply = run(tools)
