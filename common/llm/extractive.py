@@ -12,6 +12,9 @@ from common.llm.draft import Draft, DraftCitation
 NAME = "extractive"
 THRESHOLD = 0.5  # support of the best evidence below which the passages do not answer the question
 MAX_DOCUMENTS = 3
+# Of the best one's support, for a further sentence. With 0 answers fill their length: on the regulation questions
+# they have 5 to 10 words more on average, and hold a fact more in one question of 75.
+MIN_SHARE = 0.1
 MAX_LEAD_WORDS = 25  # a longer lead-in is left out
 NOT_ANSWERED = "The passages do not answer this question."
 
@@ -23,7 +26,7 @@ class _Statement:
     """What is said of a passage: `quote` stands in its text, `words` may have the lead-in of a list before it."""
 
     passage: Passage
-    support: float
+    start: int  # in its passage
     quote: str
     words: str
 
@@ -56,7 +59,8 @@ class ExtractiveModel:
         if not chosen:
             return Draft(answered=False, answer=NOT_ANSWERED, citations=[])
         numbers = list(dict.fromkeys(statement.passage.number for statement in chosen))
-        ordered = sorted(chosen, key=lambda one: (numbers.index(one.passage.number), -one.support))
+        # As they follow each other in their documents, so that "It" and "That" come after what they speak of.
+        ordered = sorted(chosen, key=lambda one: (numbers.index(one.passage.number), one.start))
         return Draft(
             answered=True,
             answer="\n\n".join(f"{statement.words} [{statement.passage.number}]" for statement in ordered),
@@ -71,7 +75,10 @@ def _choose(ranked: Sequence[tuple[Evidence, Passage]], limit: int) -> list[_Sta
     """The best statement of each of the best documents, then the best others of these, within `limit` words."""
     documents = list(dict.fromkeys(passage.document_id for _, passage in ranked))[:MAX_DOCUMENTS]
     firsts = [next(pair for pair in ranked if pair[1].document_id == document) for document in documents]
-    others = [pair for pair in ranked if pair[1].document_id in documents and pair not in firsts]
+    enough = MIN_SHARE * ranked[0][0].support
+    others = [
+        pair for pair in ranked if pair[1].document_id in documents and pair[0].support >= enough and pair not in firsts
+    ]
     chosen: list[_Statement] = []
     said: set[str] = set()
     for evidence, passage in (*firsts, *others):
@@ -95,7 +102,7 @@ def _statement(evidence: Evidence, passage: Passage) -> _Statement:
     after = "…" if words.endswith(",") else ""
     return _Statement(
         passage=passage,
-        support=evidence.support,
+        start=evidence.start,
         quote=quote,
         words=f"{before}{'' if starts_inside or not before else ' '}{words.rstrip(',')}{after}",
     )

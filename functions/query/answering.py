@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from functions.query.retrieval import Retriever
 
 KNOWLEDGE = "knowledge"
+CLEAR = 0.65  # confidence from which the documents need not be asked first
 ASKS_BACK = "fallback"  # the agent named in an answer that asks back
 
 log = get_logger("query")
@@ -134,10 +135,13 @@ def _ask_agents(ready: Service, work: _Work) -> Generator[Status, None, tuple[st
     name = work.call.body.agent or _meant(ready, work)
     if name == KNOWLEDGE:
         return KNOWLEDGE, (yield from _run_agent(ready, work, KNOWLEDGE))
-    if name is None:
+    if name is None or _may_be_a_question(work):
         # Unsure what is meant: what the documents bear out is answered, all else is asked back.
         reply = yield from _run_agent(ready, work, KNOWLEDGE)
-        return (KNOWLEDGE, reply) if reply.answered else (ASKS_BACK, _ask_back(ready, work.route, reply))
+        if reply.answered:
+            return KNOWLEDGE, reply
+        if name is None:
+            return ASKS_BACK, _ask_back(ready, work.route, reply)
     try:
         reply = yield from _run_agent(ready, work, name)
     # Whatever broke in one agent, the documents may still answer; it is logged and told (`degraded`).
@@ -151,6 +155,12 @@ def _ask_agents(ready: Service, work: _Work) -> Generator[Status, None, tuple[st
         if read.answered:
             return KNOWLEDGE, read
     return name, reply
+
+
+def _may_be_a_question(work: _Work) -> bool:
+    """Whether the router chose, but not clearly, and no amounts speak for a calculation: "What's a lien?"."""
+    is_clear = work.route.intent is None or work.route.confidence >= CLEAR
+    return not (is_clear or work.call.body.agent or work.entities.amounts or is_ellipsis(work.screened.text))
 
 
 def _meant(ready: Service, work: _Work) -> str | None:

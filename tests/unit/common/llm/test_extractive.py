@@ -113,7 +113,19 @@ def test_three_documents_are_quoted_first_and_then_their_next_best_sentences() -
 def test_the_answer_has_at_most_the_asked_for_words_marks_included() -> None:
     text = " ".join(f"Sentence number {number} has six words." for number in range(10))
     quotes = [f"Sentence number {number} has six words." for number in range(10)]
-    assert len(draft(passage(text, *quotes), answer_words=30).answer.split()) == 28
+    assert len(draft(passage(text, *quotes), answer_words=25).answer.split()) == 21
+
+
+def test_what_has_less_than_a_tenth_of_the_best_support_is_left_out() -> None:
+    text = " ".join(f"Sentence number {number} has six words." for number in range(10))
+    quotes = [f"Sentence number {number} has six words." for number in range(10)]
+    assert "number 3" in draft(passage(text, *quotes)).answer  # an eighth
+    assert "number 4" not in draft(passage(text, *quotes)).answer
+
+
+def test_statements_follow_each_other_as_in_their_document() -> None:
+    text = "It is long. The limit stands."
+    assert draft(passage(text, "The limit stands.", "It is long.")).answer == "It is long. [1]\n\nThe limit stands. [1]"
 
 
 def test_a_sentence_too_long_for_the_rest_gives_way_to_a_shorter_one() -> None:

@@ -118,7 +118,8 @@ class FakeRouter:
 
     def route(self, text: str) -> Route:
         sure = next((card.name for card in AGENTS if any(example in text for example in card.examples)), None)
-        return Route(intent=sure, confidence=0.9 if sure else 0.1, alternatives=("greeting", "knowledge"))
+        confidence = 0.6 if "perhaps" in text else 0.9 if sure else 0.1
+        return Route(intent=sure, confidence=confidence, alternatives=("greeting", "knowledge"))
 
 
 @pytest.fixture
@@ -314,6 +315,14 @@ def test_figures_that_are_asked_for_where_there_are_none_may_be_a_question_to_th
     retriever.found = Retrieved()
     assert ask("work out something").agent == "asking"
     assert ask("work out something", agent="asking").agent == "asking"
+
+
+def test_where_the_router_is_not_clear_the_documents_are_asked_first(
+    service: Service, retriever: FakeRetriever
+) -> None:
+    assert ask("hello there perhaps").agent == "knowledge"
+    retriever.found = Retrieved()
+    assert ask("hello there perhaps").agent == "greeting"
 
 
 def test_an_ellipsis_goes_to_the_agent_that_spoke_last(service: Service) -> None:
