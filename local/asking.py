@@ -1,6 +1,7 @@
 """One question to a running emulator, and its answer in words."""
 
 import json
+from decimal import Decimal
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -58,7 +59,7 @@ def _footer(answer: dict[str, Any]) -> str:
         f"agent {answer['agent']}",
         f"confidence {answer['confidence']:.2f}",
         f"model {answer['usage']['model'] or 'none'}",
-        "cost unknown" if cost is None else f"cost {cost} USD",
+        "cost unknown" if cost is None else f"cost {Decimal(str(cost)).normalize():f} USD",
         *([f"degraded: {', '.join(answer['degraded'])}"] if answer["degraded"] else []),
     ]
     return f"({'; '.join(parts)})"

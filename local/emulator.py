@@ -12,7 +12,7 @@ from common.problems import Unavailable
 from common.settings import Settings
 from local.catalogue import ROOT, load_catalogue
 
-EXAMPLE_QUESTION = "When must a lender send an adverse action notice?"
+EXAMPLE_QUESTION = "How long is a UCC financing statement effective?"
 
 log = get_logger("emulator")
 

@@ -3,8 +3,10 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
+# A JSON number, as clients expect one: up to 15 digits come through exactly, and the ledger keeps them all.
+UsdNumber = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -42,7 +44,7 @@ class UsageModel(BaseModel):
     model: str | None
     input_tokens: int
     output_tokens: int
-    cost_usd: Decimal | None
+    cost_usd: UsdNumber | None
 
 
 class QueryAnswer(BaseModel):

@@ -19,7 +19,7 @@ ANSWER = {
         {"document_id": "ltv", "title": "Limits", "quote": "65%", "score": 0.9, "source": "12 CFR 34"},
         {"document_id": "own", "title": "Policy", "quote": "60%", "score": 0.5, "source": None},
     ],
-    "usage": {"model": "extractive", "input_tokens": 0, "output_tokens": 0, "cost_usd": "0"},
+    "usage": {"model": "extractive", "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0},
     "degraded": [],
 }
 Serving = Callable[[int, str], AbstractContextManager[str]]
