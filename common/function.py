@@ -5,6 +5,7 @@ What comes in passes, in this order: correlation, address and method, format, gu
 becomes a problem document, here and nowhere else.
 """
 
+import io
 import json
 import re
 import secrets
@@ -20,6 +21,7 @@ import werkzeug.exceptions
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import Headers
 from werkzeug.routing import Map, Rule
+from werkzeug.wsgi import get_input_stream
 
 from common.logging import frames_of, get_logger, log_context, setup_logging
 from common.openapi import openapi_document
@@ -30,6 +32,7 @@ from common.problems import (
     FieldError,
     InvalidRequest,
     MethodNotAllowed,
+    Misconfigured,
     NotAcceptable,
     NotFound,
     TooLarge,
@@ -37,11 +40,13 @@ from common.problems import (
     UriTooLong,
     problem_document,
 )
-from common.settings import settings
+from common.settings import InvalidSettings, settings
 
 MAX_URL_CHARACTERS = 2_048
 MAX_POINTER_CHARACTERS = 100
 SMALL_BODY_BYTES = 64_000
+MAX_PASSED_OVER_BYTES = 32 * 1024 * 1024  # what Cloud Run takes at most
+PIECE_BYTES = 65_536
 
 Body = TypeVar("Body", bound=BaseModel | None)
 
@@ -65,9 +70,6 @@ class Call(Generic[Body]):
     body: Body
     path: Mapping[str, str]
     deadline: float
-
-    def seconds_left(self) -> float:
-        return max(0.0, self.deadline - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,7 @@ class Function:
             # HTML, and logged with its whole message.
             except Exception as error:  # noqa: BLE001
                 response = _problem(error, correlation)
+            _pass_over_body(request)
             response.headers["X-Request-ID"] = correlation.request_id
         if response.is_streamed:  # its line tells how long the whole stream took
             response.call_on_close(lambda: self._log_access(request, route, response, correlation, started))
@@ -263,17 +266,39 @@ def _correlate(headers: Headers) -> Correlation:
 def _read_body(request: flask.Request, model: type[BaseModel], max_bytes: int) -> BaseModel:
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body must be JSON, uncompressed, sent as application/json.")
-    request.max_content_length = max_bytes  # also bounds bodies that come in chunks
+    request.max_content_length = max_bytes + 1  # one more: a body that comes in chunks is cut there without a word
     try:
         raw = request.get_data(cache=False)
+        is_too_large = len(raw) > max_bytes
     except werkzeug.exceptions.RequestEntityTooLarge:
-        raise TooLarge(f"The body has more than {max_bytes:,} bytes.") from None
+        is_too_large = True
+    if is_too_large:
+        raise TooLarge(f"The body has more than {max_bytes:,} bytes.")
     if not raw:
         raise BadRequest("The body is empty.")
     try:
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _pass_over_body(request: flask.Request) -> None:
+    """Read away what is left of the body, so that the client is done sending and takes the answer.
+
+    The framework does the same after us, but whole into memory, and an oversized body makes it fail there
+    (functions_framework.read_request); so it finds nothing left. At most `MAX_PASSED_OVER_BYTES` are waited for.
+    """
+    if request.environ.get("wsgi.input_terminated"):  # the server itself knows where the body ends
+        body = request.environ["wsgi.input"]
+    else:
+        body = request.stream if "stream" in request.__dict__ else get_input_stream(request.environ)
+    left = MAX_PASSED_OVER_BYTES
+    try:
+        while left > 0 and (piece := body.read(min(left, PIECE_BYTES))):
+            left -= len(piece)
+    except (werkzeug.exceptions.HTTPException, OSError) as error:
+        log.info("request.body_left", error_type=type(error).__name__)  # larger still, or the client went away
+    request.__dict__["stream"] = io.BytesIO()  # where werkzeug keeps the stream that is read
 
 
 def _invalid(error: ValidationError) -> AssistantError:
@@ -294,7 +319,10 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 
 def _problem(error: Exception, correlation: Correlation) -> flask.Response:
-    if not isinstance(error, AssistantError):
+    if isinstance(error, InvalidSettings):  # its message names variables, never their values
+        log.error("settings.invalid", reason=str(error))
+        error = Misconfigured()
+    elif not isinstance(error, AssistantError):
         log.error("request.failed", error_type=type(error).__name__, frames=frames_of(error))
     status, body = problem_document(error, request_id=correlation.request_id)
     headers = error.headers if isinstance(error, AssistantError) else {}

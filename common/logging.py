@@ -2,7 +2,8 @@
 
 Fields are on an allow-list, so that no message, answer or address lands in a line by accident: a new field is a
 reviewed line here. Lines are readable in development, one JSON object a line in Cloud Logging's special fields in
-production. Whatever other libraries log goes to the same place, at WARNING and above.
+production. What other libraries log goes to the same place, at WARNING and above, as `library.logged`: which logger,
+from which line of code, and the type of an exception. Never its message, for nobody knows what that may hold.
 """
 
 import logging
@@ -27,6 +28,9 @@ FIELDS = frozenset(
 )  # fmt: skip
 
 _SEVERITY = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR", "critical": "CRITICAL"}
+
+# gunicorn gives these handlers of their own, after `setup_logging`, and keeps them from the root's.
+_SELF_HANDLED = ("gunicorn.error", "gunicorn.access")
 
 Event = MutableMapping[str, Any]
 
@@ -69,6 +73,48 @@ def setup_logging(*, production: bool, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=False,
     )
+    _route_libraries()
+
+
+class _LibraryLines(logging.Handler):
+    """Other libraries' records as lines of ours, without their words."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING:
+            return
+        log = get_logger(record.name)
+        write = log.warning if record.levelno < logging.ERROR else log.error
+        error_type = record.exc_info[0] if record.exc_info else None
+        write(
+            "library.logged",
+            error_type=error_type.__name__ if error_type is not None else None,
+            frames=[_frame(record.pathname, record.lineno, record.funcName)],
+        )
+
+
+_library_lines = _LibraryLines()
+
+
+def _take_over(record: logging.LogRecord) -> bool:
+    """A logger's filter: writes our line, and lets the record through to no handler."""
+    _library_lines.emit(record)
+    return False
+
+
+def _route_libraries() -> None:
+    """Have `_library_lines` in place of every handler that writes records out; doing it again changes nothing.
+
+    Only plain `StreamHandler`s are taken away: those of subclasses keep records for somebody, as pytest's do.
+    """
+    known = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    for logger in (logging.root, *known):
+        for handler in [one for one in logger.handlers if type(one) is logging.StreamHandler]:
+            logger.removeHandler(handler)
+    logging.root.addHandler(_library_lines)
+    logging.lastResort = _library_lines  # for loggers that neither have a handler nor pass on to the root's
+    for name in _SELF_HANDLED:
+        logging.getLogger(name).addFilter(_take_over)
+    logging.captureWarnings(capture=True)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -81,9 +127,13 @@ def frames_of(error: BaseException) -> list[str]:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        frames.append(f"{'/'.join(code.co_filename.rsplit('/', 3)[-3:])}:{trace.tb_lineno}:{code.co_name}")
+        frames.append(_frame(code.co_filename, trace.tb_lineno, code.co_name))
         trace = trace.tb_next
     return frames[-12:]
+
+
+def _frame(path: str, line: int, function: str | None) -> str:
+    return f"{'/'.join(path.rsplit('/', 3)[-3:])}:{line}:{function}"
 
 
 @contextmanager

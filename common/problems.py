@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +94,28 @@ class InvalidRequest(AssistantError):
 
 
 class Unavailable(AssistantError):
+    """Asking again later may help: `Retry-After` says so, after `RETRY_AFTER_SECONDS` where `headers` does not."""
+
     type = "/problems/unavailable"
     title = "A part that this needs is not available"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        wait = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        super().__init__(detail, errors=errors, headers={**wait, **(headers or {})})
+
+
+class Misconfigured(AssistantError):
+    """A setting cannot be used. The log says which one; the caller cannot do anything about it."""
+
+    type = "/problems/misconfigured"
+    title = "This service is not configured correctly"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 

@@ -4,12 +4,13 @@ A field's name in capitals is its environment variable; its description says wha
 `.env.example` is made from this module (`loancheck settings`), and a test holds the two together.
 """
 
-import functools
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.once import once
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -131,7 +132,7 @@ def load_settings(**overrides: object) -> Settings:
         raise InvalidSettings(reasons) from None
 
 
-@functools.cache
+@once
 def settings() -> Settings:
     """This instance's settings, read once."""
     return load_settings()

@@ -35,11 +35,14 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     setup_logging(production=settings.environment == "production", level=settings.log_level)
     try:
         with reserve(settings.host, settings.port) as bound:
+            from common.database.engine import DatabaseUnavailable
             from local.gateway import Gateway
             from local.state import load, prepare
 
             try:
                 load(ROOT / "knowledge", prepare(settings), settings)
+            except DatabaseUnavailable:  # nothing can be answered without it
+                raise
             except Unavailable as error:  # a Chroma server that is down: answers will say so, and may come back
                 log.warning("knowledge.not_loaded", reason=error.title)
             gateway = Gateway(load_catalogue())

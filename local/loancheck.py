@@ -122,16 +122,17 @@ def _in_one_line(error: Exception) -> str:
     """What went wrong: errors meant for people in their own words, any other by its type and place."""
     if isinstance(error, (Refused, InvalidSettings)):
         return str(error)
-    if isinstance(error, AssistantError):
-        return ": ".join(filter(None, [error.title, error.detail]))
     from sqlalchemy.exc import SQLAlchemyError
 
-    from common.database.engine import DatabaseTooNew
+    from common.database.engine import DatabaseTooNew, DatabaseUnavailable
 
     if isinstance(error, DatabaseTooNew):
         return str(error)
     if isinstance(error, SQLAlchemyError):  # its words may hold the address and the statement
-        return f"the database cannot be used ({type(error).__name__}): check DATABASE_URL and DATA_DIR"
+        reason = error.__cause__ if isinstance(error, DatabaseUnavailable) else error
+        return f"the database cannot be used ({type(reason).__name__}): check DATABASE_URL and DATA_DIR"
+    if isinstance(error, AssistantError):
+        return ": ".join(filter(None, [error.title, error.detail]))
     place = (frames_of(error) or ["?"])[-1]
     return f"unexpected {type(error).__name__} at {place}; LOG_LEVEL=DEBUG shows how it came about"
 

@@ -19,7 +19,6 @@ A price holds from its day on (UTC) until the model's next one. `cached_input` l
 out suits embeddings. `note` is for people.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -31,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from common.llm.chat import TokenUsage
 from common.logging import get_logger
+from common.once import once
 from common.settings import InvalidSettings, settings
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def usage_cost_usd(usage: TokenUsage, rates: Rates) -> Decimal | None:
     return per_million.scaleb(-6)
 
 
-@functools.cache
+@once
 def prices() -> Prices:
     """This instance's prices, read once."""
     own = settings().price_file

@@ -1,14 +1,17 @@
 """The database: one engine per instance, transactions that mean the same on SQLite and PostgreSQL, migrations."""
 
-import functools
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from common.once import once
+from common.problems import Unavailable
 from common.settings import InvalidSettings, settings
 
 if TYPE_CHECKING:
@@ -24,6 +27,16 @@ MIGRATION_LOCK = 0x10A2C0  # any number, as long as all instances use the same o
 _READ = "loan_collateral_read"
 _WRITE = "loan_collateral_write"
 
+# Primary result codes, https://www.sqlite.org/rescode.html: locked for too long; the file or its disk has failed.
+_SQLITE_AWAY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+}
+
 
 class DatabaseTooNew(Exception):
     """The database was migrated by a newer version of this program; running on could damage it."""
@@ -37,14 +50,24 @@ class DatabaseTooNew(Exception):
         self.newest_known = newest_known
 
 
-@functools.cache
+class DatabaseUnavailable(Unavailable, SQLAlchemyError):
+    """The database cannot be reached, went away, or is locked for too long; `__cause__` is what the driver said.
+
+    It is an SQLAlchemyError too: whoever can do without the database catches that one, whatever the reason is.
+    """
+
+    type = "/problems/database-unavailable"
+    title = "The database is not available"
+
+
+@once
 def engine() -> Engine:
     """This instance's engine, on a schema of the newest version.
 
     Made on first use, so that a forked worker never inherits open connections.
 
     Raises:
-        InvalidSettings, DatabaseTooNew, SQLAlchemyError: as `create_engine_for` and `migrate`.
+        InvalidSettings, DatabaseTooNew, DatabaseUnavailable: as `create_engine_for` and `migrate`.
     """
     made = create_engine_for(settings().database_location())
     migrate(made)
@@ -55,7 +78,7 @@ def create_engine_for(url: str) -> Engine:
     """An engine for `url`: an SQLite file, whose folder is made where it is missing, or PostgreSQL.
 
     Raises:
-        InvalidSettings: `url` is neither; its text is left out, as it may hold a password.
+        InvalidSettings: `url` is neither, its text left out, as it may hold a password; or the file cannot be made.
     """
     try:
         parsed = make_url(url)
@@ -74,18 +97,25 @@ def write(engine: Engine) -> Iterator[Connection]:
 
     On SQLite it takes the write lock at once (BEGIN IMMEDIATE): a transaction that read first and then wanted
     to write would fail when another one wrote in between, and no waiting helps there.
+
+    Raises:
+        DatabaseUnavailable: at its begin, within it or at its end. Only at the end it is open what became of it.
     """
-    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+    with _told_when_away(), engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
-    """A transaction that sees one state of the database throughout, from its first query on; it cannot write."""
+    """A transaction that sees one state of the database throughout, from its first query on; it cannot write.
+
+    Raises:
+        DatabaseUnavailable: at its begin or within it.
+    """
     options: dict[str, object] = {_READ: True}
     if engine.dialect.name == "postgresql":
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with engine.connect().execution_options(**options) as connection, connection.begin():
+    with _told_when_away(), engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -97,6 +127,7 @@ def migrate(engine: Engine) -> bool:
 
     Raises:
         DatabaseTooNew: the schema is of a version that this program does not know.
+        DatabaseUnavailable: as `read` and `write`.
     """
     with read(engine) as connection:
         if _is_current(connection):
@@ -128,6 +159,25 @@ def known_versions() -> tuple[str, ...]:
     return tuple(sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
 
 
+@contextmanager
+def _told_when_away() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        if _is_away(error):
+            raise DatabaseUnavailable from error
+        raise
+
+
+def _is_away(error: DBAPIError | PoolTimeoutError) -> bool:
+    """Whether it is the database itself that failed, and not what was asked of it."""
+    if isinstance(error, PoolTimeoutError) or error.connection_invalidated:
+        return True
+    if isinstance(error.orig, sqlite3.Error):  # here an OperationalError can also be a table that is not there
+        return isinstance(error, OperationalError) and error.orig.sqlite_errorcode & 0xFF in _SQLITE_AWAY
+    return isinstance(error, (OperationalError, InterfaceError))
+
+
 def _is_current(connection: Connection) -> bool:
     if not inspect(connection).has_table("alembic_version"):
         return False
@@ -151,8 +201,12 @@ def _postgresql(url: URL) -> Engine:
 
 def _sqlite(url: URL) -> Engine:
     path = Path(url.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.touch(mode=0o600)  # only when it is new; the write-ahead log takes over the file's permissions
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)  # only when it is new; the write-ahead log takes over the file's permissions
+    except OSError as error:
+        reason = f"no database can be kept there, or where DATABASE_URL says ({error.strerror})"
+        raise InvalidSettings(f"DATA_DIR: {reason}") from error
     made = create_engine(
         url,
         hide_parameters=True,

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
 from common.knowledge.chroma_disk import ChromaFolder
 from common.knowledge.lexical import Filter
-from common.knowledge.vectors import VectorEntry, VectorsUnavailable
+from common.knowledge.vectors import VectorEntry, VectorsLost, VectorsUnavailable
 from common.llm.embeddings import Embedder, FloatVector
+from common.once import once
 from common.settings import InvalidSettings, settings
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ChromaIndex:
         """Chroma behind `url`; `token` goes along in the header `x-chroma-token`.
 
         Raises:
-            InvalidSettings: `url` is no http(s) URL.
+            InvalidSettings: `url` is no http(s) URL, or has more than scheme, host and port.
         """
         return cls(_ChromaServer(url, token, collection_name(embedder)))
 
@@ -122,7 +123,7 @@ def collection_name(embedder: Embedder) -> str:
     return f"chunks-{readable}-{embedder.dimensions}-{distinct}"
 
 
-@functools.cache
+@once
 def vector_index() -> ChromaIndex:
     """This instance's vectors, by the settings: on a server where CHROMA_URL names one, else in DATA_DIR/chroma."""
     from common.llm.models import embedder
@@ -138,10 +139,8 @@ class _ChromaServer:
     """A collection on a server, opened at first use and again after the server lost it."""
 
     def __init__(self, url: str, token: str | None, name: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidSettings("CHROMA_URL: must begin with http:// or https:// and name a host")
-        self._host, self._tls = parts.hostname, parts.scheme == "https"
+        parts = _server_address(url)
+        self._host, self._tls = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)
         self._url = f"{parts.scheme}://{parts.netloc}"
         self._headers = {"x-chroma-token": token} if token else {}
@@ -156,9 +155,9 @@ class _ChromaServer:
         try:
             yield self._open()[1]
         except NotFoundError:
-            # A server that was emptied or replaced: the next call makes the collection there, `repair` fills it.
+            # A server that was emptied or replaced: the next call makes the collection there, the next write fills it.
             self._opened = None
-            raise VectorsUnavailable("the Chroma server has lost the collection") from None
+            raise VectorsLost("the Chroma server has lost the collection") from None
 
     writing = reading  # the server itself puts writers in order
 
@@ -198,6 +197,22 @@ class _ChromaServer:
         )
         client._server._session.timeout = httpx.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)  # type: ignore[attr-defined]
         return client
+
+
+def _server_address(url: str) -> SplitResult:
+    """The parts of CHROMA_URL: scheme, host and port, for Chroma's client takes nothing else along."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise InvalidSettings("CHROMA_URL: the host or the port is none") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidSettings("CHROMA_URL: must begin with http:// or https:// and name a host")
+    if "@" in parts.netloc:
+        raise InvalidSettings("CHROMA_URL: must not hold a user or password; CHROMA_TOKEN is for that")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise InvalidSettings("CHROMA_URL: must end after host and port; Chroma's client cannot use a path")
+    return parts
 
 
 def _collection(client: "ClientAPI", *, name: str) -> "Collection":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
 LOCK_SECONDS = 60.0  # a writer holds the lock for one batch, which takes a second or two
+READ_SECONDS = 5.0  # for a reader whose load is out of date
 _POLL_SECONDS = 0.02
 _LOCK_FILE = "writers.lock"
 _STAMP = struct.Struct("<QQ")
@@ -44,7 +45,11 @@ class Stamp:
 
 
 class ChromaFolder:
-    """A collection on disk. Readers never wait for a writer of another process; they may be one batch behind."""
+    """A collection on disk. Readers see every write that was finished when they came.
+
+    For that they open the folder again after a write of another process, and wait where the next one is already under
+    way, a second at most: results of an older load would be taken, and cached, for the database's new state.
+    """
 
     def __init__(self, folder: Path, collection: "Callable[[Client], Collection]") -> None:
         """`collection` finds or makes the collection in a client that was just opened."""
@@ -104,11 +109,7 @@ class ChromaFolder:
                 if self._opened is not None and not self._is_behind(self._opened[2]):
                     self._readers += 1
                     return self._opened[1]
-            if not self._refresh():
-                with self._gate:
-                    if self._opened is not None:  # somebody writes just now: what is loaded will do
-                        self._readers += 1
-                        return self._opened[1]
+            self._refresh()
 
     def _is_behind(self, seen: Stamp) -> bool:
         try:
@@ -117,15 +118,12 @@ class ChromaFolder:
         except FileNotFoundError:  # the folder was deleted
             return True
 
-    def _refresh(self) -> bool:
-        """Open the folder again unless a writer is at work; whether it was opened. The first time it waits."""
-        with self._lock(LOCK_SECONDS if self._opened is None else 0.0, missed_is_error=self._opened is None) as lock:
-            if lock < 0:
-                return False
+    def _refresh(self) -> None:
+        """Open the folder again, between two writes, unless another thread did so by then."""
+        with self._lock(LOCK_SECONDS if self._opened is None else READ_SECONDS) as lock:
             stamp = _read_stamp(lock)
             if self._opened is None or self._opened[2] != stamp:
                 self._reopen(stamp)
-            return True
 
     def _reopen(self, stamp: Stamp) -> None:
         """Load the folder as it is now; the caller holds the lock."""
@@ -174,20 +172,17 @@ class ChromaFolder:
                 self._gate.notify_all()
 
     @contextmanager
-    def _lock(self, seconds: float, *, missed_is_error: bool = True) -> Iterator[int]:
-        """The writers' lock, as a file descriptor; -1 where it was not to be had in time and that is no error."""
+    def _lock(self, seconds: float) -> Iterator[int]:
+        """The writers' lock, as a file descriptor."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(self._folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise _unusable(error) from None
         try:
-            if _flock(lock, seconds):
-                yield lock
-            elif missed_is_error:
+            if not _flock(lock, seconds):
                 raise VectorsUnavailable(f"other processes have written to the vectors' folder for {seconds:.0f} s")
-            else:
-                yield -1
+            yield lock
         finally:
             os.close(lock)
 

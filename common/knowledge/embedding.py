@@ -1,7 +1,6 @@
 """Chunks to vectors: one for each chunk and, where the embedder can, one for each of its sentences."""
 
 import functools
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from common.knowledge.chunks import Chunk
 from common.knowledge.sentence_vectors import pack_sentences
 from common.llm.embeddings import Embedder, FloatMatrix, FloatVector
+from common.processors import usable_processors
 
 _WORD = re.compile(r"\w")
 
@@ -40,7 +40,7 @@ def embed_chunks(embedder: Embedder, chunks: Sequence[tuple[Chunk, str]]) -> lis
     """
     if isinstance(embedder, SpanEmbedder):
         embed = functools.partial(_by_spans, embedder)
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(usable_processors()) as threads:
             return list(threads.map(embed, *zip(*chunks, strict=True))) if chunks else []
     vectors = embedder.embed_documents([context for _, context in chunks])
     return [

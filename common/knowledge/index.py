@@ -4,9 +4,9 @@ Measured on public sets, the sum beats either side alone and rank fusion (bank q
 lexical, .626 dense, .605 fused by rank; regulatory: .704 against .692, .578, .675).
 """
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +18,14 @@ from common.database.tables import chunks, document_attributes, documents, knowl
 from common.knowledge.lexical import DOCUMENT_ID, Filter, create_statements, lexical_index
 from common.knowledge.sentence_vectors import pack_sentences, pack_vector, unpack_vectors
 from common.knowledge.store import generation
-from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex
+from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsUnavailable
 from common.llm.embeddings import Embedder, FloatVector
+from common.once import once
 
 CANDIDATES = 60  # of each side
 LEXICAL_WEIGHT = 0.5
 ATTEMPTS = 3  # at a search during which documents change
+VECTOR_SECONDS = 10.0  # for the vector side of a search; the first one loads Chroma and its index
 
 _LEXICAL_POOL = 2_000  # a dense candidate beyond so many better lexical ones counts as a lexical 0
 _THREADS = 8
@@ -98,23 +100,27 @@ class Index:
         vector: FloatVector | None = None,
         where: Filter | None = None,
         only_lexical: bool = False,
+        timeout_seconds: float | None = VECTOR_SECONDS,
     ) -> list[Hit]:
         """The `k` best chunks for `text`, best first, all of one state of the knowledge base.
 
         `vector` is searched instead of `text`'s own where it is known already. `where` keeps documents with these
         attribute values (`document_id`, or a name in their metadata). `only_lexical` asks neither embedder nor
-        vector index, for when one of them is away.
+        vector index, for when one of them is away. `timeout_seconds` is how long the vector index may take, all
+        attempts together, not counting the embedder; None waits for as long as it does.
 
         Raises:
-            VectorsUnavailable: the vector index cannot be asked, and `only_lexical` is false.
+            VectorsUnavailable: the vector index cannot be asked, is not done in time or has lost vectors, and
+                `only_lexical` is false.
         """
         if not only_lexical and vector is None:
             vector = self._embedder.embed_query(text)
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         for _ in range(ATTEMPTS - 1):
-            hits = self._search(text, k, vector, where, must_be_quiet=True)
+            hits = self._search(text, k, vector, where, deadline, must_be_quiet=True)
             if hits is not None:
                 return hits
-        return self._search(text, k, vector, where, must_be_quiet=False) or []
+        return self._search(text, k, vector, where, deadline, must_be_quiet=False) or []
 
     def generation(self) -> int:
         """As `KnowledgeStore.generation`: the same number means the same content."""
@@ -127,15 +133,15 @@ class Index:
             total = connection.execute(select(func.count()).select_from(chunks)).scalar_one()
             return self._lexical.frequencies(connection, terms), total
 
-    def neighbours(self, wanted: Iterable[tuple[str, int]]) -> dict[tuple[str, int], StoredChunk]:
-        """Chunks by (`StoredChunk.revision`, ordinal), where they exist and their revision is still current."""
-        keys = [f"{revision}:{ordinal}" for revision, ordinal in wanted]
-        with read(self._engine) as connection:
-            found = _load(connection, chunks.c.vector_id.in_(keys))
-        return {(chunk.revision, chunk.ordinal): chunk for chunk in found.values()}
-
     def _search(
-        self, text: str, k: int, vector: FloatVector | None, where: Filter | None, *, must_be_quiet: bool
+        self,
+        text: str,
+        k: int,
+        vector: FloatVector | None,
+        where: Filter | None,
+        deadline: float | None,
+        *,
+        must_be_quiet: bool,
     ) -> list[Hit] | None:
         """One attempt; None where documents changed meanwhile, so that the two sides may not fit together."""
         count = max(CANDIDATES, k)
@@ -143,10 +149,13 @@ class Index:
             before = generation(connection)
             asked = None if vector is None else self._threads.submit(self._vectors.search, vector, count, where)
             lexical = self._lexical.search(connection, text, _LEXICAL_POOL, where)
-        dense = {} if asked is None else asked.result()
+        dense = {} if asked is None else _in_time(asked, deadline)
         with read(self._engine) as connection:
-            if must_be_quiet and generation(connection) != before:
+            is_quiet = generation(connection) == before
+            if must_be_quiet and not is_quiet:
                 return None
+            if asked is not None:
+                self._check_complete(connection, dense, count, where, is_quiet=is_quiet)
             candidates = self._candidates(connection, lexical, dense, vector, count)
             best = _fused(candidates)[:k]
             found = _load(connection, chunks.c.number.in_([candidate.number for _, candidate in best]))
@@ -160,6 +169,28 @@ class Index:
             )
             for score, candidate in best
         ]
+
+    def _check_complete(
+        self, connection: Connection, dense: Mapping[str, float], count: int, where: Filter | None, *, is_quiet: bool
+    ) -> None:
+        """Raise `VectorsUnavailable` where the vector index has lost what the database says it holds.
+
+        An emptied server or folder answers readily, with nothing or with the little that was written since. A
+        vector is there before its chunk becomes current, so fewer than half of what could be found is no delay.
+        """
+        in_database = select(func.count()).where(chunks.c.vector_id.in_(dense))
+        is_foreign = is_quiet and bool(dense) and not connection.execute(in_database).scalar_one()
+        if not is_foreign and 2 * len(dense) >= count:
+            return
+        some = (
+            select(chunks.c.number)
+            .join(documents, documents.c.id == chunks.c.document_id)
+            .where(documents.c.embedder == self._embedder.name, *_matching(where))
+            .limit(count)
+        )
+        expected = connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+        if 2 * len(dense) < expected or (is_foreign and expected):
+            raise VectorsUnavailable("the vector index lacks vectors; the next start or write adds them")
 
     def _candidates(
         self,
@@ -237,7 +268,7 @@ class MemoryIndex(Index):
         self._lexical.add(connection, [(number, one)])
 
 
-@functools.cache
+@once
 def knowledge_index() -> Index:
     """This instance's index over its database and Chroma, by the settings. It opens neither before a search."""
     from common.knowledge.chroma import vector_index
@@ -260,6 +291,15 @@ def _memory_engine() -> Engine:
     return memory
 
 
+def _in_time(asked: "Future[dict[str, float]]", deadline: float | None) -> dict[str, float]:
+    """What the vector index found, if it did by `deadline` (of the monotonic clock)."""
+    wait([asked], None if deadline is None else max(0.0, deadline - time.monotonic()))
+    if not asked.done():
+        asked.cancel()
+        raise VectorsUnavailable("the vector index does not answer in time")
+    return asked.result()
+
+
 def _fused(candidates: Sequence[_Candidate]) -> list[tuple[float, _Candidate]]:
     """Candidates with their scores, best first.
 
@@ -280,6 +320,16 @@ def _fused(candidates: Sequence[_Candidate]) -> list[tuple[float, _Candidate]]:
     scores = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * dense if known else lexical
     order = sorted(range(len(candidates)), key=lambda row: (-scores[row], candidates[row].number))
     return [(float(scores[row]), candidates[row]) for row in order]
+
+
+def _matching(where: Filter | None) -> Iterator[ColumnElement[bool]]:
+    """Conditions on `documents` for `where`."""
+    for name, value in (where or {}).items():
+        if name == DOCUMENT_ID:
+            yield documents.c.id == value
+        else:
+            same = (document_attributes.c.name == name) & (document_attributes.c.value == value)
+            yield documents.c.id.in_(select(document_attributes.c.document_id).where(same))
 
 
 def _load(connection: Connection, condition: ColumnElement[bool]) -> dict[int, StoredChunk]:

@@ -8,7 +8,8 @@ Span = tuple[int, int]
 
 MAX_CHARACTERS = 2_000  # what is longer and has lines is no sentence, but a table or a list without full stops
 
-_BOUNDARY = re.compile(r"""[.!?]+["'”’)\]]*(?=\s)|\n(?=\s*\n|[ \t]*\|)""")
+# Possessive, and only from the first mark of a run: else a long run of dots or spaces takes quadratic time.
+_BOUNDARY = re.compile(r"""(?<![.!?])[.!?]++["'”’)\]]*+(?=\s)|\n(?=[^\S\n]*+\n|[ \t]*+\|)""")
 _ABBREVIATION = re.compile(
     r"""(?:\b(?:U\.?S|U\.S\.C|C\.F\.R|Stat|Pub\.\s*L|Fed|Reg|Regs|Sec|Secs|No|Nos|Art|App|Par|Para|Ch|Vol|Ex|Fig
         |Inc|Corp|Co|Ltd|Bros|Assn|Dept|Div|Ave|St|Blvd|Rd|Mr|Mrs|Ms|Dr|Jr|Sr|Prof|Hon|Gov|Rep|Sen

@@ -23,6 +23,10 @@ class VectorsUnavailable(Unavailable):
     title = "The vector index is not available"
 
 
+class VectorsLost(VectorsUnavailable):
+    """The vector index was emptied or replaced. It can be asked again, and `KnowledgeStore` fills it."""
+
+
 class VectorsDamaged(VectorsUnavailable):
     """The vector index cannot be read any more. `KnowledgeStore.repair` builds it again from the database."""
 
@@ -42,7 +46,8 @@ class VectorEntry:
 class VectorIndex(Protocol):
     """Vectors by id, searched by cosine. Safe to share between threads.
 
-    Everything raises `VectorsUnavailable` where the index is out of reach, `VectorsDamaged` where it is broken.
+    Everything raises `VectorsUnavailable` where the index is out of reach, `VectorsDamaged` where it is broken,
+    `VectorsLost` where it was found emptied.
     """
 
     def upsert(self, entries: Sequence[VectorEntry]) -> None:

@@ -38,7 +38,7 @@ class Passage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenUsage:
     """Tokens of one call. `cached_input_tokens` is a part of `input_tokens`; `thinking_tokens` is not a part
-    of `output_tokens` here and is billed at the output price; counts that the model left out are 0."""
+    of `output_tokens` here and is billed at the output price; single counts that the model left out are 0."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -67,12 +67,13 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatAnswer:
-    """What came back. `model` is the model that answered (Gemini's `modelVersion`), `asked` the one asked for."""
+    """What came back. `model` is the model that answered (Gemini's `modelVersion`), `asked` the one asked for;
+    `usage` is None where the provider told no counts at all, so that nobody knows what the call cost."""
 
     text: str
     model: str
     asked: str
-    usage: TokenUsage = field(default_factory=TokenUsage)
+    usage: TokenUsage | None = field(default_factory=TokenUsage)
     finish_reason: str = "STOP"
 
 

@@ -5,15 +5,17 @@ origin and licence in `minilm/NOTICE`) runs on onnxruntime's CPU provider.
 """
 
 import copy
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from common.once import once
+from common.processors import usable_processors
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -93,7 +95,7 @@ class MiniLmEmbedder:
             for rows in batches:
                 embed(rows)
             return vectors
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(usable_processors()) as threads:
             list(threads.map(embed, batches))
         return vectors
 
@@ -174,7 +176,7 @@ def _unit_mean(states: FloatMatrix) -> FloatVector:
     return unit
 
 
-@cache
+@once
 def embedded_embedder() -> MiniLmEmbedder:
     """The process's one embedder on the model in the repository; loaded at the first call."""
     return MiniLmEmbedder()

@@ -12,9 +12,10 @@ from common.llm.draft import Draft, DraftCitation
 NAME = "extractive"
 THRESHOLD = 0.5  # support of the best evidence below which the passages do not answer the question
 MAX_DOCUMENTS = 3
+_POINTS_BACK = re.compile(r"(?:It|Its|That|This|These|Those|They|Their|Such|He|She|Example)\b|…")
 # Of the best one's support, for a further sentence. With 0 answers fill their length: on the regulation questions
 # they have 5 to 10 words more on average, and hold a fact more in one question of 75.
-MIN_SHARE = 0.1
+MIN_SHARE = 0.05
 MAX_LEAD_WORDS = 25  # a longer lead-in is left out
 NOT_ANSWERED = "The passages do not answer this question."
 
@@ -29,6 +30,11 @@ class _Statement:
     start: int  # in its passage
     quote: str
     words: str
+
+    @property
+    def points_back(self) -> bool:
+        """Whether it speaks of what was said before it, and so makes a poor beginning."""
+        return bool(_POINTS_BACK.match(self.words))
 
 
 class ExtractiveModel:
@@ -59,16 +65,26 @@ class ExtractiveModel:
         if not chosen:
             return Draft(answered=False, answer=NOT_ANSWERED, citations=[])
         numbers = list(dict.fromkeys(statement.passage.number for statement in chosen))
-        # As they follow each other in their documents, so that "It" and "That" come after what they speak of.
-        ordered = sorted(chosen, key=lambda one: (numbers.index(one.passage.number), one.start))
+        lead = next((one for one in chosen if not one.points_back), chosen[0])
+        # After the lead as they follow each other in their documents, so that "It" comes after what it speaks of.
+        rest = sorted(
+            (one for one in chosen if one is not lead), key=lambda one: (numbers.index(one.passage.number), one.start)
+        )
+        shown = [lead, *rest]
         return Draft(
             answered=True,
-            answer="\n\n".join(f"{statement.words} [{statement.passage.number}]" for statement in ordered),
+            answer="\n\n".join(f"{statement.words} [{statement.passage.number}]" for statement in shown),
             citations=[
-                DraftCitation(passage=number, quote=next(one.quote for one in ordered if one.passage.number == number))
-                for number in numbers
+                DraftCitation(passage=number, quote=_best_of(number, chosen).quote)
+                for number in dict.fromkeys(statement.passage.number for statement in shown)
             ],
         )
+
+
+def _best_of(number: int, chosen: Sequence["_Statement"]) -> "_Statement":
+    """The best-supported statement of a passage, one that can stand alone where there is one."""
+    own = [one for one in chosen if one.passage.number == number]
+    return next((one for one in own if not one.points_back), own[0])
 
 
 def _choose(ranked: Sequence[tuple[Evidence, Passage]], limit: int) -> list[_Statement]:
@@ -82,6 +98,8 @@ def _choose(ranked: Sequence[tuple[Evidence, Passage]], limit: int) -> list[_Sta
     chosen: list[_Statement] = []
     said: set[str] = set()
     for evidence, passage in (*firsts, *others):
+        if _is_heading(passage.text, evidence.start):
+            continue
         if len(passage.text[evidence.start : evidence.end].split()) > limit:
             continue  # cheap to see; a statement takes a look at the structure of its whole passage
         statement = _statement(evidence, passage)
@@ -91,6 +109,10 @@ def _choose(ranked: Sequence[tuple[Evidence, Passage]], limit: int) -> list[_Sta
             said.add(statement.quote)
             limit -= words
     return chosen
+
+
+def _is_heading(text: str, start: int) -> bool:
+    return text[text.rfind("\n", 0, start) + 1 : start + 1].lstrip().startswith("#")
 
 
 def _statement(evidence: Evidence, passage: Passage) -> _Statement:

@@ -1,14 +1,24 @@
 """Gemini's embedding models through google-genai, as an `Embedder`."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from common.llm.chat import ModelAnswerUnusable
+from common.llm.chat import (
+    ModelAnswerUnusable,
+    ModelError,
+    ModelOverQuota,
+    ModelRefusedCredentials,
+    ModelTimeout,
+    TokenUsage,
+)
+from common.llm.deadline import seconds_left
 from common.llm.embeddings import FloatMatrix, FloatVector
 from common.llm.gemini import call_gemini, milliseconds
 from common.llm.resilience import Policy, Resilience
+from common.llm.spent import EmbeddingCall, note
 
 if TYPE_CHECKING:
     from google.genai import Client, types
@@ -25,8 +35,9 @@ _PREFIXES: dict[Task, str] = {
 
 
 class GeminiEmbedder:
-    """`Embedder` on a kept client: unit vectors, each batch of texts one call of at most `timeout_seconds`, asked
-    again after an outage as `policy` says.
+    """`Embedder` on a kept client: unit vectors, each batch of texts one call of at most `timeout_seconds` and what
+    `common.llm.deadline.within` leaves, asked again after an outage as `policy` says. Each attempt is noted for
+    `common.llm.spent.recording`.
 
     768 of the 3,072 dimensions keep nearly all of the quality at a quarter of the storage (the models are trained
     so that a prefix of a vector is a vector).
@@ -65,21 +76,46 @@ class GeminiEmbedder:
         return row
 
     def _embed(self, texts: Sequence[str], task: Task) -> FloatMatrix:
+        seconds = min(self._timeout_seconds, seconds_left())
+        if seconds <= 0:  # the provider has no part in that, so the breaker is not told
+            raise ModelTimeout
         with self._resilience.breaker.watching():
             return self._resilience.attempt(
-                lambda seconds: self._embed_once(texts, task, seconds), timeout_seconds=self._timeout_seconds
+                lambda seconds: self._embed_once(texts, task, seconds), timeout_seconds=seconds
             )
 
     def _embed_once(self, texts: Sequence[str], task: Task, timeout_seconds: float) -> FloatMatrix:
+        started = time.monotonic()
+        usage, outcome = None, "ok"
+        try:
+            response = self._response(texts, task, timeout_seconds)
+            usage = _usage(response)
+            return _unit_rows([one.values or [] for one in response.embeddings or []], (len(texts), self._dimensions))
+        except ModelError as error:
+            outcome = type(error).__name__
+            if isinstance(error, (ModelOverQuota, ModelRefusedCredentials)):
+                usage = TokenUsage()  # refused before it was worked on, so nothing is billed
+            raise
+        finally:
+            note(
+                EmbeddingCall(
+                    provider="gcp.vertex_ai" if self._client.vertexai else "gcp.gemini",
+                    model=self._model,
+                    usage=usage,
+                    duration_ms=round((time.monotonic() - started) * 1000, 1),
+                    outcome=outcome,
+                )
+            )
+
+    def _response(self, texts: Sequence[str], task: Task, timeout_seconds: float) -> "types.EmbedContentResponse":
         contents, config = self._contents(texts, task), self._config(task, timeout_seconds)
-        response = call_gemini(
+        return call_gemini(
             lambda: self._client.models.embed_content(
                 model=self._model,
                 contents=contents,
                 config=config,
             )
         )
-        return _unit_rows([one.values or [] for one in response.embeddings or []], (len(texts), self._dimensions))
 
     def _contents(self, texts: Sequence[str], task: Task) -> "types.ContentListUnionDict":
         from google.genai import types
@@ -101,6 +137,17 @@ class GeminiEmbedder:
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(texts), _BATCH):
         yield texts[start : start + _BATCH]
+
+
+def _usage(response: "types.EmbedContentResponse") -> TokenUsage | None:
+    """The tokens of a call, for the whole of it or text by text, as the model's interface has it; older ones tell
+    none, and to count them would be one more call each."""
+    whole = response.usage_metadata.prompt_token_count if response.usage_metadata else None
+    if whole is not None:
+        return TokenUsage(input_tokens=whole)
+    counts = [one.statistics.token_count if one.statistics else None for one in response.embeddings or []]
+    known = [count for count in counts if count is not None]
+    return TokenUsage(input_tokens=round(sum(known))) if known and len(known) == len(counts) else None
 
 
 def _unit_rows(vectors: list[list[float]], shape: tuple[int, int]) -> FloatMatrix:

@@ -87,7 +87,7 @@ class Gathered:
             text="".join(self._texts),
             model=self._last.model or self._asked,
             asked=self._asked,
-            usage=self._last.usage or TokenUsage(),
+            usage=self._last.usage,
             finish_reason=self._last.finish_reason or "",
         )
 
@@ -151,7 +151,7 @@ def log_answer(answer: ChatAnswer, request: ChatRequest, *, provider: str, secon
         model=answer.model,
         asked=answer.asked,
         lane=request.lane,
-        input_tokens=answer.usage.input_tokens,
-        output_tokens=answer.usage.output_tokens,
+        input_tokens=answer.usage.input_tokens if answer.usage else None,
+        output_tokens=answer.usage.output_tokens if answer.usage else None,
         duration_ms=round(seconds * 1000),
     )

@@ -1,10 +1,10 @@
 """Which models stand behind the seams, by the settings alone. Made once an instance, at their first use."""
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from common.llm.chat import ChatModel
 from common.llm.resilience import Policy, ResilientModel
+from common.once import once
 from common.settings import InvalidSettings, Settings, settings
 
 if TYPE_CHECKING:
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from common.llm.embeddings import Embedder
 
 
-@cache
+@once
 def chat_model() -> ChatModel:
     """This instance's chat model: Gemini where it is configured, otherwise the embedded one."""
     return build_chat_model(settings())
 
 
-@cache
+@once
 def embedder() -> "Embedder":
     """This instance's embedder. Vectors of different embedders never meet in one index: see `Embedder.name`."""
     return build_embedder(settings())

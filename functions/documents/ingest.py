@@ -1,27 +1,36 @@
 """What the routes of `documents` do: from request models to the knowledge store and back."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from common.costs.embeddings import embedding_entries
+from common.costs.ledger import add
+from common.database.engine import engine, write
+from common.function import Correlation
 from common.knowledge.store import Document, knowledge_store
+from common.llm.spent import EmbeddingCall, recording
 from common.problems import FieldError, InvalidRequest, NotFound
 from common.settings import Settings, settings
 from functions.documents.models import DocumentAnswer, DocumentsAnswer, DocumentsRequest
 
 
-def put_documents(request: DocumentsRequest) -> DocumentsAnswer:
-    """Store the documents of one request.
+def put_documents(request: DocumentsRequest, correlation: Correlation) -> DocumentsAnswer:
+    """Store the documents of one request. What embedding them cost is in the ledger even where that fails.
 
     Raises:
         InvalidRequest: a document or their number breaks a rule; nothing was stored.
         VectorsUnavailable, WriteContended: try again; what is stored by then counts as unchanged.
     """
     check_sizes(request, settings())
-    result = knowledge_store().put(
-        [
-            Document(id=one.id, title=one.title, text=one.text, source=one.source, metadata=one.metadata)
-            for one in request.documents
-        ]
-    )
+    given = [
+        Document(id=one.id, title=one.title, text=one.text, source=one.source, metadata=one.metadata)
+        for one in request.documents
+    ]
+    with recording() as calls:
+        try:
+            result = knowledge_store().put(given)
+        finally:
+            _bill(calls, correlation)
     return DocumentsAnswer(documents=result.documents, chunks=result.chunks, unchanged=result.unchanged)
 
 
@@ -63,6 +72,12 @@ def check_sizes(request: DocumentsRequest, limits: Settings) -> None:
     errors = list(_oversized(request, limits))
     if errors:
         raise InvalidRequest("Each entry of `errors` names a field and the reason.", errors=errors)
+
+
+def _bill(calls: list[EmbeddingCall], correlation: Correlation) -> None:
+    if calls:  # the embedded embedder makes none
+        with write(engine()) as connection:
+            add(connection, embedding_entries(calls, correlation, at=datetime.now(UTC)))
 
 
 def _oversized(request: DocumentsRequest, limits: Settings) -> Iterator[FieldError]:

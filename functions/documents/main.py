@@ -15,7 +15,7 @@ from functions.documents.models import DocumentAnswer, DocumentsAnswer, Document
 def _put(call: Call[DocumentsRequest]) -> DocumentsAnswer:
     from functions.documents.ingest import put_documents
 
-    return put_documents(call.body)
+    return put_documents(call.body, call.correlation)
 
 
 def _get(call: Call[None]) -> DocumentAnswer:

@@ -1,6 +1,6 @@
 """What an agent is given, what it gives back, and what describes it."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -108,4 +108,4 @@ class AgentCard:
     description: str
     examples: tuple[str, ...]
     scope: str
-    run: Callable[[Ask], Iterator[Status | Reply]]
+    run: Callable[[Ask], Generator[Status | Reply, None, None]]

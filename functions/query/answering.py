@@ -1,13 +1,11 @@
 """One query from message to recorded answer: screen, route, run the agent, check, record, reply."""
 
-import functools
 import secrets
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -15,6 +13,7 @@ from pydantic import BaseModel
 from common.function import Call, EventStream
 from common.llm.chat import ChatModel
 from common.logging import frames_of, get_logger
+from common.once import once
 from common.problems import FieldError, InvalidRequest
 from common.settings import Settings, settings
 from functions.query.agent import AgentCard, Ask, Citation, Reply, Status, Turn
@@ -131,30 +130,31 @@ def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, N
 
 
 def _ask_agents(ready: Service, work: _Work) -> Generator[Status, None, tuple[str, Reply]]:
-    """The agent that is meant, and after it the fallbacks: (agent's name, reply)."""
+    """The agent that is meant, and beside it the documents where that is not clear: (agent's name, reply)."""
     name = work.call.body.agent or _meant(ready, work)
     if name == KNOWLEDGE:
         return KNOWLEDGE, (yield from _run_agent(ready, work, KNOWLEDGE))
+    read: Reply | None = None
     if name is None or _may_be_a_question(work):
-        # Unsure what is meant: what the documents bear out is answered, all else is asked back.
-        reply = yield from _run_agent(ready, work, KNOWLEDGE)
-        if reply.answered:
-            return KNOWLEDGE, reply
-        if name is None:
-            return ASKS_BACK, _ask_back(ready, work.route, reply)
+        # What the documents bear out is answered; all else goes on to the agent, or is asked back.
+        read = yield from _run_agent(ready, work, KNOWLEDGE)
+        if read.answered:
+            return KNOWLEDGE, read
+    if name is None:
+        return ASKS_BACK, _ask_back(ready, work.route, read)
     try:
         reply = yield from _run_agent(ready, work, name)
     # Whatever broke in one agent, the documents may still answer; it is logged and told (`degraded`).
     except Exception as error:  # noqa: BLE001
         log.error("agent.failed", agent=name, error_type=type(error).__name__, frames=frames_of(error))
-        reply = yield from _run_agent(ready, work, KNOWLEDGE)
-        return KNOWLEDGE, replace(reply, degraded=(*reply.degraded, "agent"))
-    if not reply.answered and not work.call.body.agent and not work.entities.amounts:
+        read = read or (yield from _run_agent(ready, work, KNOWLEDGE))
+        return KNOWLEDGE, replace(read, degraded=(*read.degraded, "agent"))
+    if read is None and not reply.answered and not work.call.body.agent and not work.entities.amounts:
         # It asks for figures where the message has none at all: perhaps it was a question to the documents.
         read = yield from _run_agent(ready, work, KNOWLEDGE)
         if read.answered:
             return KNOWLEDGE, read
-    return name, reply
+    return name, replace(reply, degraded=(*reply.degraded, *(read.degraded if read else ())))
 
 
 def _may_be_a_question(work: _Work) -> bool:
@@ -181,14 +181,15 @@ def _run_agent(ready: Service, work: _Work, name: str) -> Generator[Status, None
         can_answer=lambda: tuple(ready.agents.values()),
     )
     yield Status(step=name)
-    for step in ready.agents[name].run(ask):
-        if isinstance(step, Reply):
-            return step
-        yield step
+    with closing(ready.agents[name].run(ask)) as steps:
+        for step in steps:
+            if isinstance(step, Reply):
+                return step
+            yield step
     raise RuntimeError("an agent ended without a reply")
 
 
-def _ask_back(ready: Service, route: Route, reply: Reply) -> Reply:
+def _ask_back(ready: Service, route: Route, read: Reply | None) -> Reply:
     """Asks back with the two likeliest readings, instead of guessing."""
     readings = [ready.agents[name].description for name in route.alternatives if name in ready.agents]
     lines = "\n".join(f"{number}. {text}" for number, text in enumerate(readings, start=1))
@@ -199,7 +200,7 @@ def _ask_back(ready: Service, route: Route, reply: Reply) -> Reply:
         answer=f"{text}\nPlease say it in a few more words.",
         answered=False,
         confidence=round(route.confidence, 4),
-        degraded=reply.degraded,
+        degraded=read.degraded if read else (),
     )
 
 
@@ -242,7 +243,7 @@ def _reply(work: _Work, agent: str, reply: Reply) -> QueryAnswer:
         citations=[_citation(one) for one in reply.citations],
         critique=CritiqueModel(score=reply.critique_score, rounds=reply.critique_rounds),
         usage=UsageModel(
-            model=reply.model,
+            model=reply.model or next((one.model_answered for one in reversed(entries) if one.model_answered), None),
             input_tokens=sum(entry.input_tokens + entry.tool_tokens for entry in entries),
             output_tokens=sum(entry.output_tokens + entry.thinking_tokens for entry in entries),
             cost_usd=sum(known, Decimal(0)) if len(known) == len(costs) else None,
@@ -268,7 +269,7 @@ def _events(ready: Service, work: _Work) -> Generator[tuple[str, BaseModel], Non
             yield "done", step
 
 
-@functools.cache
+@once
 def service() -> Service:
     """This instance's service, from the settings."""
     from common.costs.prices import prices
@@ -284,7 +285,7 @@ def service() -> Service:
         settings=settings(),
         agents=known,
         router=stored_router(
-            {card.name: card.examples for card in known.values() if card.examples}, Path(settings().data_dir)
+            {card.name: card.examples for card in known.values() if card.examples}, settings().data_dir / "router"
         ),
         sessions=SessionStore(engine(), clock=_now, new_id=lambda: secrets.token_hex(16)),
         model=chat_model(),
@@ -294,7 +295,7 @@ def service() -> Service:
     )
 
 
-@functools.cache
+@once
 def retriever() -> "Retriever":
     from common.knowledge.index import knowledge_index
     from common.llm.models import embedder

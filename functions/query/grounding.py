@@ -165,7 +165,9 @@ def _stands(citation: Citation, passages: Sequence[Passage]) -> bool:
 
 
 def _shown(reply: Reply, passages: Sequence[Passage]) -> list[str]:
-    """Everything that may bear out a figure."""
+    """Everything that may bear out a figure; where nothing is answered, also the titles of what was looked at."""
+    if not reply.answered:
+        return [*reply.calculation, *(passage.title for passage in passages)]
     cited = {citation.document_id for citation in reply.citations}
     return [*reply.calculation, *(source_text(one) for one in passages if one.document_id in cited)]
 

@@ -11,9 +11,10 @@ from typing import Protocol
 from cachetools import TTLCache
 from sqlalchemy.exc import SQLAlchemyError
 
-from common.knowledge.index import Hit
+from common.knowledge.index import VECTOR_SECONDS, Hit
 from common.knowledge.vectors import VectorsUnavailable
 from common.llm.chat import Evidence, ModelError, Passage
+from common.llm.deadline import seconds_left, within
 from common.llm.embeddings import Embedder, FloatVector
 from common.logging import get_logger
 from common.settings import Settings
@@ -44,6 +45,7 @@ class Search(Protocol):
         vector: FloatVector | None = None,
         where: Where | None = None,
         only_lexical: bool = False,
+        timeout_seconds: float | None = VECTOR_SECONDS,
     ) -> list[Hit]: ...
 
     def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]: ...
@@ -86,11 +88,12 @@ class Retriever:
         )
         self._lock = threading.Lock()
 
-    def retrieve(self, question: str, *, where: Where | None = None) -> Retrieved:
+    def retrieve(self, question: str, *, where: Where | None = None, timeout_seconds: float | None = None) -> Retrieved:
         """Passages for `question`, best first, with their evidence.
 
-        Never raises for a part that is away: without vectors or embedder the words alone are searched
-        (`degraded`: "retrieval" or "embeddings"), without the database nothing is found (`degraded`: "retrieval").
+        Never raises for a part that is away or takes too long: without vectors or embedder the words alone are
+        searched (`degraded`: "retrieval" or "embeddings"), without the database nothing is found (`degraded`:
+        "retrieval"). `timeout_seconds` bounds embedder and vector index together, whatever the number of parts.
         """
         try:
             key = (self._store.generation(), question, tuple(sorted((where or {}).items())))
@@ -98,7 +101,8 @@ class Retriever:
                 known = self._cache.get(key)
             if known is not None:
                 return known
-            retrieved = self._retrieve(read_question(question), where)
+            with within(timeout_seconds):
+                retrieved = self._retrieve(read_question(question), where)
         except SQLAlchemyError as error:
             log.error("retrieval.failed", error_type=type(error).__name__)
             return Retrieved(degraded=("retrieval",))
@@ -126,7 +130,8 @@ class Retriever:
         frequencies, total = self._index.frequencies(words | {name.lower() for name in question.names})
         rarity = term_weights(frequencies, total)
         degraded: list[Degradation] = []
-        vectors = self._vectors(question, degraded)
+        with within(_half_of_the_time_left()):
+            vectors = self._vectors(question, degraded)
         parts = []
         for part, vector in zip(question.parts, vectors, strict=True):
             hits, used = self._search(part, vector, where, degraded)
@@ -163,11 +168,18 @@ class Retriever:
         text = " ".join((*part.terms, *part.formal_terms)) or part.text
         if vector is not None:
             try:
-                return self._index.search(text, SEARCHED_CHUNKS, vector=vector, where=where), vector
+                seconds = min(VECTOR_SECONDS, _half_of_the_time_left())
+                hits = self._index.search(text, SEARCHED_CHUNKS, vector=vector, where=where, timeout_seconds=seconds)
+                return hits, vector
             except VectorsUnavailable as error:
                 log.warning("vectors.failed", error_type=type(error).__name__)
                 degraded.append("retrieval")
         return self._index.search(text, SEARCHED_CHUNKS, where=where, only_lexical=True), None
+
+
+def _half_of_the_time_left() -> float:
+    """In seconds: a step that hangs leaves as much for those after it."""
+    return seconds_left() / 2
 
 
 def passages(parts: Sequence[Sequence[Sentence]], likely: float, budget_words: int) -> tuple[Passage, ...]:

@@ -187,7 +187,8 @@ class UnreadableRouter(ValueError):
 def stored_router(examples: Mapping[str, Sequence[str]], folder: Path, embedder: Embedder | None = None) -> Router:
     """The router of these examples from `folder`, fitted and stored there if it is not yet.
 
-    A folder that cannot be written costs a fit at every start, and nothing else.
+    Routers of other examples go from the folder then. A folder that cannot be written costs a fit at every start,
+    and nothing else.
     """
     embedder = embedder or embedded_embedder()
     wanted = fingerprint(examples, embedder)
@@ -201,6 +202,9 @@ def stored_router(examples: Mapping[str, Sequence[str]], folder: Path, embedder:
     router = Router.from_examples(examples, embedder)
     with contextlib.suppress(OSError):  # read-only or full: see above
         router.save(path)
+        for other in folder.glob("router-*.npz"):
+            if other != path:
+                other.unlink(missing_ok=True)
     return router
 
 

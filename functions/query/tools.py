@@ -91,13 +91,17 @@ class QueryTools:
             for chunk in chunks:
                 if chunk.answer is not None:
                     return chunk.answer
-                yield Status(step=_DOING[step])
+                yield Status(step=_DOING.get(step, step))
         raise ModelError
 
     def _note(self, step: str, model: ChatModel, answer: ChatAnswer | None, outcome: str, started: float) -> None:
         now = self.clock()
         answered = answer.model if answer else None
-        usage = answer.usage if answer else TokenUsage()
+        counted = answer.usage if answer else TokenUsage()
+        usage = counted or TokenUsage()
+        cost = None  # where no counts came nobody knows
+        if counted is not None:
+            cost = cost_usd(usage, model=answered or model.model, provider=model.provider, at=now)
         self.entries.append(
             LedgerEntry(
                 created_at=now,
@@ -114,7 +118,7 @@ class QueryTools:
                 output_tokens=usage.output_tokens,
                 thinking_tokens=usage.thinking_tokens,
                 tool_tokens=usage.tool_tokens,
-                cost_usd=cost_usd(usage, model=answered or model.model, provider=model.provider, at=now),
+                cost_usd=cost,
                 duration_ms=_ms_since(started),
                 outcome=outcome,
             )

@@ -1,19 +1,15 @@
 """How fast the emulator answers: one client, then eight at once, over HTTP with the embedded defaults."""
 
-import os
 import re
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from tests.emulators import emulator
 
 QUESTIONS = (
     "What is the supervisory loan-to-value limit for raw land?",
@@ -27,28 +23,6 @@ QUESTIONS = (
     "Who decides on an exception in the sample policy?",
     "Is $500,000 & 80% enough; or not?",
 )
-START_SECONDS = 60
-
-
-@contextmanager
-def emulator(data_dir: Path, **environment: str) -> Iterator[tuple[str, int]]:
-    """The emulator in a process of its own on a free port: (its URL, its process id)."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "local.loancheck", "run"],
-        env={**os.environ, "PORT": "0", "DATA_DIR": str(data_dir), "LOG_LEVEL": "WARNING", **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                yield found[0], process.pid
-                return
-        raise RuntimeError("the emulator ended before it said where it listens")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=START_SECONDS)
 
 
 def ask(client: httpx.Client, question: str) -> float:
@@ -75,13 +49,13 @@ def measure(*, rounds: int = 20, clients: int = 8) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in ("first start", "second start"):
-            started = time.perf_counter()
-            with emulator(Path(folder)) as (url, _), httpx.Client(base_url=url, timeout=60) as client:
+            begun = time.perf_counter()
+            with emulator(Path(folder), LOG_LEVEL="WARNING") as started, httpx.Client(base_url=started.url, timeout=60) as client:
                 client.get("/query/live")
-                rows.append((f"{name}, until it listens", f"{time.perf_counter() - started:.1f} s"))
+                rows.append((f"{name}, until it listens", f"{time.perf_counter() - begun:.1f} s"))
                 ask(client, QUESTIONS[0])
-                rows.append((f"{name}, until the first answer", f"{time.perf_counter() - started:.1f} s"))
-        with emulator(Path(folder)) as (url, pid), httpx.Client(base_url=url, timeout=60) as client:
+                rows.append((f"{name}, until the first answer", f"{time.perf_counter() - begun:.1f} s"))
+        with emulator(Path(folder), LOG_LEVEL="WARNING") as running, httpx.Client(base_url=running.url, timeout=60) as client:
             for question in QUESTIONS:
                 ask(client, question)
             alone = [ask(client, question) for _ in range(rounds) for question in QUESTIONS]
@@ -89,8 +63,8 @@ def measure(*, rounds: int = 20, clients: int = 8) -> list[tuple[str, str]]:
             rows.append(
                 (f"POST /api/query, one client, {len(alone)} answers", f"p50 {cuts[9]:.0f} ms, p95 {cuts[18]:.0f} ms")
             )
-            rows.append((f"{clients} clients at once", _together(url, clients)))
-            rows.append(("resident memory, sample knowledge", f"{resident_mb(pid):.0f} MB"))
+            rows.append((f"{clients} clients at once", _together(running.url, clients)))
+            rows.append(("resident memory, sample knowledge", f"{resident_mb(running.process.pid):.0f} MB"))
     return rows
 
 

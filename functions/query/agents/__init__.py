@@ -1,11 +1,11 @@
 """The agents: every module of this package that holds an `AgentCard` named `AGENT`."""
 
-import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from common.once import once
 from functions.query.agent import AgentCard
 
 
@@ -13,7 +13,7 @@ class InvalidAgent(Exception):
     """A module of this package is no agent, or two agents have one name. Names the modules."""
 
 
-@functools.cache
+@once
 def agents() -> Mapping[str, AgentCard]:
     """Every agent by its name, in alphabetical order of the modules; read once.
 

@@ -3,7 +3,7 @@
 It explains and hands over to a person; it never approves or declines.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -24,7 +24,7 @@ _PLEASE_CHECK = "Please check the amounts and send them again."
 _SURE, _READ_INTO = 1.0, 0.85  # the second where something had to be read into the words
 
 
-def run(ask: Ask) -> Iterator[Status | Reply]:
+def run(ask: Ask) -> Generator[Status | Reply, None, None]:
     yield Status(step="calculating")
     try:
         case = case_of(ask)

@@ -1,6 +1,6 @@
 """Says hello, thank you and goodbye."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from functions.query.agent import AgentCard, Ask, Reply, Status
 from functions.query.tfidf import words
@@ -16,7 +16,7 @@ _YOU_ARE_WELCOME = "You're welcome. Is there anything else that you want to know
 _GOODBYE = "Goodbye. This conversation can be taken up again with the same session."
 
 
-def run(ask: Ask) -> Iterator[Status | Reply]:
+def run(ask: Ask) -> Generator[Status | Reply, None, None]:
     said = set(words(ask.message))
     answer = _YOU_ARE_WELCOME if said & _THANKS else _GOODBYE if said & _PARTINGS else _WELCOME
     yield Reply(answer=answer, answered=True, confidence=1.0)

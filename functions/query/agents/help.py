@@ -1,13 +1,13 @@
 """Says what the assistant can do, from what is registered."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from functions.query.agent import AgentCard, Ask, Reply, Status
 
 _EXAMPLES_SHOWN = 2
 
 
-def run(ask: Ask) -> Iterator[Status | Reply]:
+def run(ask: Ask) -> Generator[Status | Reply, None, None]:
     lines = [_line(card) for card in ask.can_answer() if card.examples]
     answer = "\n".join(
         [

@@ -1,6 +1,6 @@
 """Agent `knowledge`: answers from the documents, with citations, or says that they don't answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from common.llm.chat import ChatAnswer, ModelError, Passage
@@ -30,7 +30,7 @@ class _Round:
     answer: ChatAnswer
 
 
-def run(ask: Ask) -> Iterator[Status | Reply]:
+def run(ask: Ask) -> Generator[Status | Reply, None, None]:
     question = in_context(ask)
     yield Status(step="searching")
     retrieved = ask.tools.retrieve(question)

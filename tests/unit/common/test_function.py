@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from common.function import Call, Correlation, EventStream, Function, Reply, Route
 from common.problems import AssistantError, FieldError, InvalidRequest
+from common.settings import InvalidSettings
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SECRET = "Jane Roe, 078-05-1120"  # a number that SSA withdrew
@@ -43,6 +44,10 @@ def greet(call: Call[Greeting]) -> Greeted:
 
 def fail(_call: Call[None]) -> Greeted:
     raise RuntimeError(SECRET)
+
+
+def misconfigured(_call: Call[None]) -> Greeted:
+    raise InvalidSettings("PRICE_FILE: cannot be read")
 
 
 def refuse(_call: Call[None]) -> Greeted:
@@ -100,6 +105,7 @@ def function(stream: Closed) -> Function:
         routes=[
             route("POST", "/greet", greet, request=Greeting, answer=Greeted, max_body_bytes=200),
             route("GET", "/fail", fail),
+            route("GET", "/misconfigured", misconfigured),
             route("GET", "/refuse", refuse),
             route("GET", "/echo/{rest:path}", echo_path, answer=Greeted),
             route("DELETE", "/things/{id}", forget, status=HTTPStatus.NO_CONTENT),
@@ -229,6 +235,15 @@ def test_what_escapes_is_a_500_that_says_nothing_about_the_applicant(
     assert "test_function.py" in out.out
 
 
+def test_a_setting_that_cannot_be_used_is_a_503_and_the_log_names_it(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = client.get("/misconfigured")
+    assert problem(response) == (503, "/problems/misconfigured")
+    assert "PRICE_FILE" not in response.text
+    assert "PRICE_FILE: cannot be read" in capsys.readouterr().out
+
+
 def test_an_error_of_ours_gives_its_facts(client: FlaskClient) -> None:
     response = client.get("/refuse")
     assert problem(response) == (422, "/problems/invalid-request")
@@ -318,11 +333,6 @@ def test_the_description_is_valid_openapi(client: FlaskClient) -> None:
 
 def test_every_function_says_that_it_lives(client: FlaskClient) -> None:
     assert client.get("/live").json == {"status": "alive"}
-
-
-def test_a_call_knows_how_much_time_is_left(function: Function) -> None:
-    call = Call(correlation=Correlation(request_id="r", trace_id="t"), body=None, path={}, deadline=0.0)
-    assert call.seconds_left() == 0.0
 
 
 def test_production_lines_are_json_in_cloud_loggings_fields(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from common.database.engine import DatabaseTooNew
+from common.database.engine import DatabaseTooNew, DatabaseUnavailable
 from common.problems import Unavailable
 from common.settings import settings
 from local import catalogue, loancheck
@@ -18,6 +18,11 @@ def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     settings.cache_clear()
     yield
     settings.cache_clear()
+
+
+def _caused(error: Exception, *, by: Exception) -> Exception:
+    error.__cause__ = by
+    return error
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -67,6 +72,10 @@ def test_a_bad_setting_is_named_without_its_value(
             "the database cannot be used (OperationalError): check DATABASE_URL and DATA_DIR",
         ),
         (DatabaseTooNew(found="9", newest_known="1"), str(DatabaseTooNew(found="9", newest_known="1"))),
+        (
+            _caused(DatabaseUnavailable(), by=OperationalError("SELECT 'Jane'", {}, Exception("password"))),
+            "the database cannot be used (OperationalError): check DATABASE_URL and DATA_DIR",
+        ),
         (Unavailable("Try again."), "A part that this needs is not available: Try again."),
         (Unavailable(), "A part that this needs is not available"),
     ],

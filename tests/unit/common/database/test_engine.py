@@ -57,6 +57,12 @@ def test_an_sqlite_file_that_is_there_keeps_its_permissions(tmp_path: Path) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_a_folder_that_cannot_hold_the_sqlite_file_is_a_bad_setting_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidSettings, match=r"^DATA_DIR: .*\(Not a directory\)$"):
+        create_engine_for(f"sqlite:///{tmp_path}/file/database/loans.db")
+
+
 @pytest.mark.parametrize(
     ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 15_000)]
 )

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 from common.llm.chat import (
+    ChatAnswer,
     ChatModel,
     ChatRequest,
     Evidence,
@@ -121,12 +122,19 @@ def gemini(request: pytest.FixtureRequest, running: GeminiServer) -> ChatModel:
     return GEMINI[request.param](running)
 
 
-def generate(model: ChatModel, request: ChatRequest) -> object:
+def generate(model: ChatModel, request: ChatRequest) -> ChatAnswer:
     return model.generate(request)
 
 
-def drain(model: ChatModel, request: ChatRequest) -> object:
-    return list(model.stream(request))
+def drain(model: ChatModel, request: ChatRequest) -> ChatAnswer:
+    *_, last = model.stream(request)
+    assert last.answer is not None
+    return last.answer
+
+
+def used(answer: ChatAnswer) -> TokenUsage:
+    assert answer.usage is not None
+    return answer.usage
 
 
 def name_of(value: object) -> str:
@@ -134,7 +142,7 @@ def name_of(value: object) -> str:
 
 
 both_ways = pytest.mark.parametrize("ask", [generate, drain])
-Ask = Callable[[ChatModel, ChatRequest], object]
+Ask = Callable[[ChatModel, ChatRequest], ChatAnswer]
 
 
 class TestEveryModel:
@@ -157,7 +165,7 @@ class TestEveryModel:
         assert answer.finish_reason == "STOP"
 
     def test_counts_no_token_below_zero(self, model: ChatModel) -> None:
-        usage = model.generate(draft_request(passage())).usage
+        usage = used(model.generate(draft_request(passage())))
         assert usage.cached_input_tokens <= usage.input_tokens
         assert min(usage.input_tokens, usage.output_tokens, usage.thinking_tokens, usage.tool_tokens) >= 0
 
@@ -225,24 +233,35 @@ class TestGemini:
 
     def test_counts_cached_and_thinking_tokens_apart(self, gemini: ChatModel, server: GeminiServer) -> None:
         server.script(Behaviour(text="One two three.", thoughts_tokens=40, cached_tokens=2))
-        usage = gemini.generate(TEXT_REQUEST).usage
+        usage = used(gemini.generate(TEXT_REQUEST))
         assert (usage.output_tokens, usage.thinking_tokens, usage.cached_input_tokens) == (3, 40, 2)
         assert usage.input_tokens == len("Say it briefly. What of Jane Roe, 078-05-1120?".split())
 
     @both_ways
-    @pytest.mark.parametrize("counts", [{}, {"promptTokenCount": 7}])
-    def test_a_missing_count_is_zero(
-        self, gemini: ChatModel, server: GeminiServer, ask: Ask, counts: dict[str, int]
+    @pytest.mark.parametrize(
+        ("counts", "usage"), [({}, None), ({"promptTokenCount": 7}, TokenUsage(input_tokens=7))], ids=["all", "some"]
+    )
+    def test_a_missing_count_is_zero_and_without_any_the_usage_is_not_known(
+        self, gemini: ChatModel, server: GeminiServer, ask: Ask, counts: dict[str, int], usage: TokenUsage | None
     ) -> None:
-        server.script(Behaviour(text="Fine.", usage=counts), Behaviour(text="Fine.", usage=counts))
-        ask(gemini, TEXT_REQUEST)
-        assert gemini.generate(TEXT_REQUEST).usage == TokenUsage(input_tokens=counts.get("promptTokenCount", 0))
+        server.script(Behaviour(text="Fine.", usage=counts))
+        assert ask(gemini, TEXT_REQUEST).usage == usage
+
+    @both_ways
+    def test_an_answer_that_cannot_be_used_and_has_no_counts_says_that_nobody_knows_its_cost(
+        self, gemini: ChatModel, server: GeminiServer, ask: Ask
+    ) -> None:
+        server.script(Behaviour(text="", usage={}))
+        with pytest.raises(ModelAnswerUnusable) as caught:
+            ask(gemini, TEXT_REQUEST)
+        assert caught.value.answer is not None
+        assert caught.value.answer.usage is None
 
     def test_a_stream_counts_the_whole_call_once(self, gemini: ChatModel, server: GeminiServer) -> None:
         server.script(Behaviour(text="a b c d e f g h", thoughts_tokens=5))
         *_, last = gemini.stream(TEXT_REQUEST)
         assert last.answer is not None
-        assert (last.answer.usage.output_tokens, last.answer.usage.thinking_tokens) == (8, 5)
+        assert (used(last.answer).output_tokens, used(last.answer).thinking_tokens) == (8, 5)
 
     @both_ways
     def test_the_model_that_answered_is_named_even_where_another_was_asked(
@@ -322,7 +341,7 @@ class TestGemini:
         with pytest.raises(ModelError) as caught:
             ask(gemini, TEXT_REQUEST)
         assert caught.value.answer is not None
-        assert caught.value.answer.usage.input_tokens > 0
+        assert used(caught.value.answer).input_tokens > 0
         assert (caught.value.answer.text, caught.value.answer.model) == ("", NAMES["default"])
 
     @pytest.mark.parametrize(
@@ -341,7 +360,7 @@ class TestGemini:
         with pytest.raises(ModelError) as caught:
             list(gemini.stream(ChatRequest(instruction="Be brief.", question="What?", timeout_seconds=0.6)))
         assert caught.value.answer is not None
-        assert caught.value.answer.usage.input_tokens == 3
+        assert used(caught.value.answer).input_tokens == 3
         assert caught.value.answer.text == ""
 
     @both_ways

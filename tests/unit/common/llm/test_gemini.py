@@ -50,7 +50,9 @@ def test_thoughts_are_no_part_of_the_answer(model: GeminiModel, server: GeminiSe
 
 def test_tokens_of_tools_are_counted(model: GeminiModel, server: GeminiServer) -> None:
     server.script(Behaviour(text="65 percent.", tool_tokens=9))
-    assert model.generate(REQUEST).usage.tool_tokens == 9
+    usage = model.generate(REQUEST).usage
+    assert usage is not None
+    assert usage.tool_tokens == 9
 
 
 def test_a_stream_that_turns_into_an_error_raises_after_the_chunks_already_given(

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -77,27 +77,27 @@ class FakeRetriever:
         return self.found
 
 
-def agent(name: str, run: Callable[[Ask], Iterator[Status | Reply]], *examples: str) -> AgentCard:
+def agent(name: str, run: Callable[[Ask], Generator[Status | Reply, None, None]], *examples: str) -> AgentCard:
     return AgentCard(name=name, description=f"About {name}.", examples=examples, scope="query:ask", run=run)
 
 
-def greet(_ask: Ask) -> Iterator[Status | Reply]:
+def greet(_ask: Ask) -> Generator[Status | Reply, None, None]:
     yield Reply(answer="Good day.", answered=True, confidence=1.0)
 
 
-def break_down(_ask: Ask) -> Iterator[Status | Reply]:
+def break_down(_ask: Ask) -> Generator[Status | Reply, None, None]:
     raise RuntimeError("Jane Roe")
 
 
-def say_nothing(_ask: Ask) -> Iterator[Status | Reply]:
+def say_nothing(_ask: Ask) -> Generator[Status | Reply, None, None]:
     yield Status(step="thinking")
 
 
-def invent(_ask: Ask) -> Iterator[Status | Reply]:
+def invent(_ask: Ask) -> Generator[Status | Reply, None, None]:
     yield Reply(answer="The rate is 7 %.", answered=True, confidence=1.0)
 
 
-def ask_for_figures(_ask: Ask) -> Iterator[Status | Reply]:
+def ask_for_figures(_ask: Ask) -> Generator[Status | Reply, None, None]:
     yield Reply(answer="Which loan?", answered=False, confidence=0.0)
 
 

@@ -1,5 +1,6 @@
 """The retriever over a real store, SQLite and vectors in memory; what is away is played by a fake."""
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from common.database.engine import create_engine_for, migrate
-from common.knowledge.index import Hit, Index
+from common.knowledge.index import VECTOR_SECONDS, Hit, Index
 from common.knowledge.store import Document, KnowledgeStore
 from common.knowledge.vectors import MemoryVectors, VectorsUnavailable
 from common.llm.chat import ModelTimeout
+from common.llm.deadline import seconds_left
 from common.llm.embeddings import FloatVector
 from common.settings import load_settings
 from functions.query.retrieval import MAX_PASSAGES, Retriever
@@ -41,6 +43,7 @@ class SearchAway:
         self._inner = inner
         self.without = without
         self.calls = 0
+        self.timeouts: list[float | None] = []
 
     def search(
         self,
@@ -50,13 +53,17 @@ class SearchAway:
         vector: FloatVector | None = None,
         where: Mapping[str, str] | None = None,
         only_lexical: bool = False,
+        timeout_seconds: float | None = VECTOR_SECONDS,
     ) -> list[Hit]:
         self.calls += 1
+        self.timeouts.append(timeout_seconds)
         if self.without is VectorsUnavailable and not only_lexical:
             raise VectorsUnavailable
         if self.without is OperationalError:
             raise OperationalError("select", {}, Exception("away"))
-        return self._inner.search(text, k, vector=vector, where=where, only_lexical=only_lexical)
+        return self._inner.search(
+            text, k, vector=vector, where=where, only_lexical=only_lexical, timeout_seconds=timeout_seconds
+        )
 
     def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]:
         return self._inner.frequencies(terms)
@@ -65,6 +72,18 @@ class SearchAway:
 class SilentEmbedder(WordEmbedder):
     def embed_query(self, text: str) -> FloatVector:
         raise ModelTimeout
+
+
+class WatchingEmbedder(WordEmbedder):
+    """Notes how long each call may take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[float] = []
+
+    def embed_query(self, text: str) -> FloatVector:
+        self.limits.append(seconds_left())
+        return super().embed_query(text)
 
 
 class Ticking:
@@ -209,3 +228,35 @@ def test_the_cache_can_be_switched_off(database: Engine) -> None:
     base.retriever.retrieve(QUESTION)
     base.retriever.retrieve(QUESTION)
     assert base.index.calls == 2
+
+
+def test_embedder_and_vector_index_share_the_time_and_leave_some_for_what_follows(database: Engine) -> None:
+    embedder = WatchingEmbedder()
+    base = Base(database, embedder)
+    question = "How long shall a creditor retain records, and when must a creditor notify an applicant?"
+    assert base.retriever.retrieve(question, timeout_seconds=8).degraded == ()
+    assert len(embedder.limits) >= 3
+    assert embedder.limits == sorted(embedder.limits, reverse=True)  # one end for all
+    assert all(0 < limit <= 4 for limit in embedder.limits)
+    assert len(base.index.timeouts) == 2
+    assert all(limit is not None and 0 < limit <= 4 for limit in base.index.timeouts)
+
+
+def test_without_a_time_limit_only_the_vector_indexs_own_holds(database: Engine) -> None:
+    embedder = WatchingEmbedder()
+    base = Base(database, embedder)
+    base.retriever.retrieve(QUESTION)
+    assert embedder.limits == [math.inf] * len(embedder.limits)
+    assert base.index.timeouts == [VECTOR_SECONDS]
+
+
+def test_where_no_time_is_left_the_words_are_searched_and_the_answer_says_so(database: Engine) -> None:
+    class Bounded(WordEmbedder):
+        def embed_query(self, text: str) -> FloatVector:
+            if seconds_left() <= 0:
+                raise ModelTimeout
+            return super().embed_query(text)
+
+    found = Base(database, Bounded()).retriever.retrieve(QUESTION, timeout_seconds=0)
+    assert found.degraded == ("embeddings",)
+    assert found.passages[0].document_id == "records"

@@ -137,7 +137,13 @@ def test_changed_examples_are_fitted_anew(tmp_path: Path) -> None:
     stored_router(SMALL, tmp_path)
     router = stored_router({**SMALL, "weather": ["will it rain", "sunny today"]}, tmp_path)
     assert "weather" in router.intents
-    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_only_the_newest_router_is_kept_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "notes.npz").touch()
+    stored_router(SMALL, tmp_path)
+    router = stored_router({"fruit": SMALL["fruit"]}, tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["notes.npz", f"router-{router.fingerprint}.npz"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])

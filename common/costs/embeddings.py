@@ -1,0 +1,47 @@
+"""From the calls of an embedder to entries in the ledger."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from common.costs.ledger import LedgerEntry
+from common.costs.prices import cost_usd
+from common.llm.chat import TokenUsage
+from common.llm.spent import EmbeddingCall
+
+if TYPE_CHECKING:
+    from common.function import Correlation
+
+
+def embedding_entries(
+    calls: Iterable[EmbeddingCall],
+    correlation: "Correlation",
+    *,
+    at: datetime,
+    session_id: str | None = None,
+    agent: str | None = None,
+) -> list[LedgerEntry]:
+    """One entry of step "embed" a call; its cost is None where its tokens or their price are not known."""
+    return [_entry(call, correlation, at, session_id, agent) for call in calls]
+
+
+def _entry(
+    call: EmbeddingCall, correlation: "Correlation", at: datetime, session_id: str | None, agent: str | None
+) -> LedgerEntry:
+    counted = call.usage or TokenUsage()
+    is_known = call.usage is not None
+    return LedgerEntry(
+        created_at=at,
+        request_id=correlation.request_id,
+        trace_id=correlation.trace_id,
+        session_id=session_id,
+        agent=agent,
+        step="embed",
+        provider=call.provider,
+        model_asked=call.model,
+        model_answered=call.model if call.outcome == "ok" else None,
+        input_tokens=counted.input_tokens,
+        cost_usd=cost_usd(counted, provider=call.provider, model=call.model, at=at) if is_known else None,
+        duration_ms=call.duration_ms,
+        outcome=call.outcome,
+    )
