@@ -322,8 +322,9 @@ def _problem(error: Exception, correlation: Correlation) -> flask.Response:
     if isinstance(error, InvalidSettings):  # its message names variables, never their values
         log.error("settings.invalid", reason=str(error))
         error = Misconfigured()
-    elif not isinstance(error, AssistantError):
-        log.error("request.failed", error_type=type(error).__name__, frames=frames_of(error))
+    elif not isinstance(error, AssistantError) or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        reason = type(error.__cause__).__name__ if error.__cause__ else None
+        log.error("request.failed", error_type=type(error).__name__, reason=reason, frames=frames_of(error))
     status, body = problem_document(error, request_id=correlation.request_id)
     headers = error.headers if isinstance(error, AssistantError) else {}
     return flask.Response(json.dumps(body), status=status, content_type=CONTENT_TYPE, headers=headers)

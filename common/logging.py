@@ -82,10 +82,10 @@ class _LibraryLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING:
             return
-        log = get_logger(record.name)
-        write = log.warning if record.levelno < logging.ERROR else log.error
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # the named one below: libraries may make up others
         error_type = record.exc_info[0] if record.exc_info else None
-        write(
+        get_logger(record.name).log(
+            level,
             "library.logged",
             error_type=error_type.__name__ if error_type is not None else None,
             frames=[_frame(record.pathname, record.lineno, record.funcName)],

@@ -27,6 +27,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         CannotListen: the port is in use or not to be had.
         NotWritable: DATA_DIR cannot hold state.
         DatabaseTooNew, SQLAlchemyError: as `local.state.prepare`.
+        InvalidSettings: models or prices are configured in a way that cannot work.
     """
     from local.server import reserve, serve
 
@@ -37,7 +38,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         with reserve(settings.host, settings.port) as bound:
             from common.database.engine import DatabaseUnavailable
             from local.gateway import Gateway
-            from local.state import load, prepare
+            from local.state import check_models, load, prepare
 
             try:
                 load(ROOT / "knowledge", prepare(settings), settings)
@@ -45,6 +46,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
                 raise
             except Unavailable as error:  # a Chroma server that is down: answers will say so, and may come back
                 log.warning("knowledge.not_loaded", reason=error.title)
+            check_models()
             gateway = Gateway(load_catalogue())
             serve(gateway, bound, lambda url: _opened(url, settings, say))
     except KeyboardInterrupt:

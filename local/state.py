@@ -38,6 +38,19 @@ def load(folder: Path, put: Put, settings: Settings) -> Outcome:
     return outcome
 
 
+def check_models() -> None:
+    """What the first question would find out too late.
+
+    Raises:
+        InvalidSettings: a model or the price file cannot be used; names the variable.
+    """
+    from common.costs.prices import prices
+    from common.llm.models import chat_model
+
+    prices()
+    chat_model()
+
+
 def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

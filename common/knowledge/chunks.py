@@ -5,7 +5,7 @@ shall notify an applicant within:"), without which the item says nothing.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -17,6 +17,7 @@ CHUNKER = "structure-5"
 TARGET_WORDS = 150  # a chunk takes in its neighbours up to here; with its path it still fits an embedder of 256 tokens
 MIN_WORDS = 60  # and does not end before here where the next paragraph still belongs to it
 _LEAD_WORDS = 24  # most words of one step of the path
+_STEP_CHARACTERS = 500  # nor is one longer: each chunk below repeats it
 _RUN_IN_WORDS = 9  # "(1) When notification is required." is a heading, though it stands in the paragraph
 
 _BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
@@ -86,9 +87,10 @@ def blocks(text: str) -> list[Block]:
     stack: list[tuple[int, tuple[str, str] | None, int, str]] = []  # level, marker, index, step of the path
     spans = list(_block_spans(text))
     markers = [_marker(text[start:end]) for start, end in spans]
+    romans = _start_romans(markers)
     for index, (start, end) in enumerate(spans):
         part = text[start:end]
-        level, marker, is_heading = _level(part, stack, markers, index)
+        level, marker, is_heading = _level(part, stack, markers[index], starts_roman=romans[index])
         while stack and stack[-1][0] >= level:
             stack.pop()
         found.append(
@@ -126,17 +128,17 @@ def _block_spans(text: str) -> Iterator[Span]:
 def _level(
     part: str,
     stack: list[tuple[int, tuple[str, str] | None, int, str]],
-    markers: list[tuple[str, str] | None],
-    index: int,
+    marker: tuple[str, str] | None,
+    *,
+    starts_roman: bool,
 ) -> tuple[int, tuple[str, str] | None, bool]:
     """Level of a block below the ones on `stack` (small is high), its marker, and whether it is a heading."""
     if found := _MARKDOWN.match(part):
         return len(found[1]), None, True
     if (found := _LABEL.match(part)) and len(part.split()) <= 20:
         return _LABELS + (found[1] or "(").count("("), None, True
-    marker = markers[index]
     if marker is not None:
-        return _marker_level(marker, stack, markers, index), marker, False
+        return _marker_level(marker, stack, starts_roman=starts_roman), marker, False
     if len(part) <= 90 and "\n" not in part and re.search(r"[\w)”’]$", part) and part[0].isupper():
         return _SHORT, None, True
     return _PLAIN, None, False
@@ -155,15 +157,15 @@ def _marker(part: str) -> tuple[str, str] | None:
 def _marker_level(
     marker: tuple[str, str],
     stack: list[tuple[int, tuple[str, str] | None, int, str]],
-    markers: list[tuple[str, str] | None],
-    index: int,
+    *,
+    starts_roman: bool,
 ) -> int:
     """The level whose numbering `marker` continues, or one below the deepest where it starts a list."""
     open_lists = [(level, one) for level, one, *_ in stack if one is not None]
     deepest = max([level for level, *_ in stack if level >= _MARKED], default=_MARKED - 1)
     follows = [level for level, one in reversed(open_lists) if _follows(one, marker)]
     starts = marker[1] in ("a", "A", "1", "i", "I") and (not open_lists or open_lists[-1][1] != marker)
-    if follows and not (starts and _is_roman(index, markers)):
+    if follows and not (starts and starts_roman):
         return follows[0]
     if starts or not open_lists:
         return min(deepest + 1, _PLAIN - 1)
@@ -201,11 +203,19 @@ def _kinds(marker: tuple[str, str]) -> set[str]:
     return {style + kind for kind in kinds}
 
 
-def _is_roman(index: int, markers: list[tuple[str, str] | None]) -> bool:
-    """Whether the "i" at `index` starts a list (ii follows before j), and does not come after h."""
-    style = (markers[index] or ("", ""))[0]
-    later = (one[1].lower() for one in markers[index + 1 :] if one is not None and one[0] == style)
-    return next((value == "ii" for value in later if value in ("ii", "j")), True)
+def _start_romans(markers: Sequence[tuple[str, str] | None]) -> list[bool]:
+    """For each marker whether an "i" there starts a list (ii follows before j), and does not come after h.
+
+    One pass from the end: looking ahead from each "i" would take quadratic time.
+    """
+    starts: list[bool] = []
+    ahead: dict[str, str] = {}  # by style: which of "ii" and "j" comes next
+    for marker in reversed(markers):
+        style, value = marker or ("", "")
+        starts.append(ahead.get(style) != "j")
+        if value.lower() in ("ii", "j"):
+            ahead[style] = value.lower()
+    return starts[::-1]
 
 
 def _roman(number: int) -> str:
@@ -219,7 +229,7 @@ _ROMANS = [_roman(number) for number in range(1, 40)]
 def _step(part: str, is_heading: bool) -> str:
     """What a block gives to the path of the blocks below it: its own heading, and its lead-in to a list."""
     if is_heading:
-        return " ".join(part.lstrip("# ").split())
+        return " ".join(part.lstrip("# ").split())[:_STEP_CHARACTERS]
     sentences = [part[start:end] for start, end in split_sentences(part)]
     step = [sentences[0]] if len(sentences[0].split()) <= _RUN_IN_WORDS else []
     if sentences[-1].endswith((":", "—", "–", "-")) or len(sentences) == 1:
@@ -227,7 +237,7 @@ def _step(part: str, is_heading: bool) -> str:
     words = " ".join(step).split()
     if len(words) > _LEAD_WORDS:  # the beginning says what it is about, the end leads in
         words = [*words[: _LEAD_WORDS // 2], "…", *words[-_LEAD_WORDS // 2 :]]
-    return " ".join(words)
+    return " ".join(words)[:_STEP_CHARACTERS]
 
 
 def _pieces(text: str, block: Block) -> Iterator[Block]:

@@ -30,17 +30,18 @@ from common.database.tables import chunks, document_attributes, documents, knowl
 from common.knowledge.chunks import CHUNKER, Chunk, chunk, context
 from common.knowledge.embedding import EmbeddedChunk, embed_chunks
 from common.knowledge.lexical import DOCUMENT_ID, lexical_index
+from common.knowledge.repair import DOOMED, WRITING, Repairer, slices, vector_id
 from common.knowledge.rules import Scalar, check_documents
-from common.knowledge.sentence_vectors import pack_vector, unpack_vectors
-from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsUnavailable
+from common.knowledge.sentence_vectors import pack_vector
+from common.knowledge.vectors import VectorEntry, VectorIndex
 from common.llm.embeddings import Embedder
+from common.once import once
 from common.problems import Unavailable
 
 GROUP_CHUNKS = 256  # written in one go: bounds the memory, and how long a reader on disk may be behind
 MAX_ATTEMPTS = 5
 
 _FORMAT = "store-1"  # part of the content hash: what else changes the stored form of the same document
-_WRITING, _DOOMED = "writing", "doomed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,7 @@ class KnowledgeStore:
         self._clock = clock
         self._new_revision = new_revision
         self._lexical = lexical_index(engine.dialect.name)
+        self._repairer = Repairer(engine, vectors, embedder)
 
     def put(
         self, given: Sequence[Document], *, on_progress: Callable[[int], None] = lambda _documents: None
@@ -115,13 +117,14 @@ class KnowledgeStore:
 
         All are checked first. Each becomes visible as a whole. They are written in groups: after an error the
         earlier groups stay, and handing in the same again is cheap. `on_progress` gets how many documents each
-        step has done.
+        step has done. A vector index that lost vectors gets them back first, also where nothing has changed.
 
         Raises:
             InvalidRequest: a document breaks a rule of `common.knowledge.rules`, or two share an id.
             VectorsUnavailable, WriteContended: the document at hand is left as it was.
         """
         check_documents(given)
+        self._repairer.fill()
         hashes = {document.id: self._content_hash(document) for document in given}
         stored = self._stored_hashes(hashes)
         changed = [document for document in given if stored.get(document.id) != hashes[document.id]]
@@ -151,21 +154,13 @@ class KnowledgeStore:
             _next_generation(connection)
             is_there = self._take_out(connection, document_id)
             connection.execute(delete(documents).where(documents.c.id == document_id))
-        self._clear_doomed()
+        self._repairer.clear_doomed()
         return is_there
 
     def generation(self) -> int:
         """Counts the changes of the knowledge base: the same number means the same content."""
         with read(self._engine) as connection:
             return generation(connection)
-
-    def counts(self) -> tuple[int, int]:
-        """How many documents and chunks there are."""
-        with read(self._engine) as connection:
-            return (
-                connection.execute(select(func.count()).select_from(documents)).scalar_one(),
-                connection.execute(select(func.count()).select_from(chunks)).scalar_one(),
-            )
 
     def repair(self) -> None:
         """Clear what killed writes left, and make the vector index hold the current vectors, no more and no less.
@@ -175,15 +170,7 @@ class KnowledgeStore:
         Raises:
             VectorsUnavailable: the vector index is out of reach; the database is in order.
         """
-        with write(self._engine) as connection:
-            _take_turn(connection)
-            connection.execute(update(revisions).values(state=_DOOMED))
-        try:
-            self._delete_doomed()
-            self._match_vectors()
-        except VectorsDamaged:
-            self._vectors.reset()
-            self._match_vectors()
+        self._repairer.repair()
 
     def _content_hash(self, document: Document) -> str:
         parts = [
@@ -201,7 +188,7 @@ class KnowledgeStore:
     def _stored_hashes(self, ids: Iterable[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         with read(self._engine) as connection:
-            for some in _slices(list(ids)):
+            for some in slices(list(ids)):
                 query = select(documents.c.id, documents.c.content_hash).where(documents.c.id.in_(some))
                 found.update((row.id, row.content_hash) for row in connection.execute(query))
         return found
@@ -210,7 +197,7 @@ class KnowledgeStore:
         with read(self._engine) as connection:
             return sum(
                 connection.execute(select(func.count()).where(chunks.c.document_id.in_(some))).scalar_one()
-                for some in _slices(ids)
+                for some in slices(ids)
             )
 
     def _groups(self, given: Iterable[Document], hashes: Mapping[str, str]) -> Iterator[list[_Prepared]]:
@@ -245,17 +232,17 @@ class KnowledgeStore:
             entries = _entries(revised)
             self._announce(revised)
             try:
-                self._upsert(entries)
+                self._repairer.recovering(functools.partial(self._vectors.upsert, entries))
                 is_swapped = self._swap(revised)
             except BaseException:
                 self._doom(revised)
                 raise
             if is_swapped:
-                self._clear_doomed()
+                self._repairer.clear_doomed()
                 return
             # Whoever doomed them may have deleted the vectors and the rows before the last vector was written.
             self._vectors.delete([entry.id for entry in entries])
-            self._delete_doomed()
+            self._repairer.delete_doomed()
         raise WriteContended(f"gave up after {MAX_ATTEMPTS} attempts")
 
     def _announce(self, revised: Mapping[str, _Prepared]) -> None:
@@ -265,7 +252,7 @@ class KnowledgeStore:
                 "revision": revision,
                 "document_id": prepared.document.id,
                 "chunks": len(prepared.chunks),
-                "state": _WRITING,
+                "state": WRITING,
                 "created_at": now,
             }
             for revision, prepared in revised.items()
@@ -273,19 +260,11 @@ class KnowledgeStore:
         with write(self._engine) as connection:
             connection.execute(insert(revisions), rows)
 
-    def _upsert(self, entries: Sequence[VectorEntry]) -> None:
-        try:
-            self._vectors.upsert(entries)
-        except VectorsDamaged:  # by a process that was killed while it saved
-            self._vectors.reset()
-            self._match_vectors()
-            self._vectors.upsert(entries)
-
     def _swap(self, revised: Mapping[str, _Prepared]) -> bool:
         """Step 2; whether it was done, which it is not when any of the revisions has been doomed."""
         with write(self._engine) as connection:
             _next_generation(connection)
-            ours = revisions.c.revision.in_(revised) & (revisions.c.state == _WRITING)
+            ours = revisions.c.revision.in_(revised) & (revisions.c.state == WRITING)
             if connection.execute(delete(revisions).where(ours)).rowcount != len(revised):
                 connection.rollback()
                 return False
@@ -309,7 +288,7 @@ class KnowledgeStore:
                 revision=current,
                 document_id=document_id,
                 chunks=len(numbers),
-                state=_DOOMED,
+                state=DOOMED,
                 created_at=self._clock(),
             )
         )
@@ -345,62 +324,10 @@ class KnowledgeStore:
     def _doom(self, revised: Iterable[str]) -> None:
         """Mark revisions whose write failed; a database that is away now finds their rows at the next start."""
         with contextlib.suppress(SQLAlchemyError), write(self._engine) as connection:
-            connection.execute(update(revisions).where(revisions.c.revision.in_(list(revised))).values(state=_DOOMED))
-
-    def _clear_doomed(self) -> None:
-        """`_delete_doomed`, put off where the vector index is out of reach: the next write or start does it."""
-        with contextlib.suppress(VectorsUnavailable):
-            self._delete_doomed()
-
-    def _delete_doomed(self) -> None:
-        """Step 3, for all doomed revisions, whoever doomed them."""
-        query = select(revisions.c.revision, revisions.c.chunks).where(revisions.c.state == _DOOMED)
-        with read(self._engine) as connection:
-            doomed = {row.revision: row.chunks for row in connection.execute(query)}
-        if not doomed:
-            return
-        self._vectors.delete([vector_id(one, ordinal) for one, count in doomed.items() for ordinal in range(count)])
-        with write(self._engine) as connection:
-            _take_turn(connection)
-            for some in _slices(list(doomed)):
-                connection.execute(delete(revisions).where(revisions.c.revision.in_(some)))
-
-    def _match_vectors(self) -> None:
-        """Add to the vector index what it misses, delete what belongs to nothing: after a crash, a move, a reset."""
-        usable = chunks.c.document_id.in_(select(documents.c.id).where(documents.c.embedder == self._embedder.name))
-        with read(self._engine) as connection:
-            expected = connection.execute(select(func.count()).select_from(chunks).where(usable)).scalar_one()
-        if self._vectors.count() == expected:
-            return
-        present = self._vectors.ids()
-        with read(self._engine) as connection:  # after `ids`: what is written since then is in none of the two
-            current = set(connection.execute(select(chunks.c.vector_id).where(usable)).scalars())
-            announced = set(connection.execute(select(revisions.c.revision)).scalars())
-        stray = [one for one in present - current if one.partition(":")[0] not in announced]
-        self._vectors.delete(stray)
-        for some in _slices(sorted(current - present)):
-            self._vectors.upsert(self._stored_entries(some))
-
-    def _stored_entries(self, vector_ids: Sequence[str]) -> list[VectorEntry]:
-        with read(self._engine) as connection:
-            query = select(chunks.c.vector_id, chunks.c.document_id, chunks.c.vector)
-            rows = connection.execute(query.where(chunks.c.vector_id.in_(vector_ids))).all()
-            attributes: dict[str, dict[str, str]] = {row.document_id: {} for row in rows}
-            of_documents = select(document_attributes).where(document_attributes.c.document_id.in_(attributes))
-            for row in connection.execute(of_documents):
-                attributes[row.document_id][row.name] = row.value
-        vectors = unpack_vectors([row.vector for row in rows], self._embedder.dimensions)
-        return [
-            VectorEntry(
-                id=row.vector_id,
-                vector=vector,
-                attributes={**attributes[row.document_id], DOCUMENT_ID: row.document_id},
-            )
-            for row, vector in zip(rows, vectors, strict=True)
-        ]
+            connection.execute(update(revisions).where(revisions.c.revision.in_(list(revised))).values(state=DOOMED))
 
 
-@functools.cache
+@once
 def knowledge_store() -> KnowledgeStore:
     """This instance's store, by the settings; made at the first call, which repairs what an earlier one left.
 
@@ -426,23 +353,13 @@ def generation(connection: Connection) -> int:
     return int(connection.execute(select(knowledge_state.c.generation)).scalar_one())
 
 
-def vector_id(revision: str, ordinal: int) -> str:
-    """A chunk's key in the vector index."""
-    return f"{revision}:{ordinal}"
-
-
 def attribute_text(value: Scalar) -> str:
     """A metadata value as filters compare it: true and false as in JSON, numbers as Python writes them."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _take_turn(connection: Connection) -> None:
-    """Wait for other writers, who might lock the same rows in another order. SQLite has one writer anyway."""
-    connection.execute(select(knowledge_state.c.id).with_for_update())
-
-
 def _next_generation(connection: Connection) -> None:
-    """A new state of the knowledge base. Like `_take_turn` it waits for other writers."""
+    """A new state of the knowledge base. Like `take_turn` it waits for other writers."""
     connection.execute(update(knowledge_state).values(generation=knowledge_state.c.generation + 1))
 
 
@@ -471,8 +388,3 @@ def _chunk_row(document_id: str, revision: str, one: EmbeddedChunk) -> dict[str,
         "vector": pack_vector(np.asarray(one.vector)),
         "sentences": one.sentences,
     }
-
-
-def _slices(items: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:
-    """For IN lists, whose length databases limit."""
-    return (items[start : start + size] for start in range(0, len(items), size))

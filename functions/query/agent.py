@@ -12,7 +12,7 @@ Degradation = Literal["model", "retrieval", "agent", "embeddings"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One earlier exchange of the session."""
+    """One earlier exchange of the session. A long `answer` is cut, and then ends in an ellipsis."""
 
     message: str
     answer: str

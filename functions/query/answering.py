@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from functions.query.retrieval import Retriever
 
 KNOWLEDGE = "knowledge"
+SMALL_TALK = frozenset({"greeting", "help"})  # nothing goes on from a turn of these
 CLEAR = 0.65  # confidence from which the documents need not be asked first
 ASKS_BACK = "fallback"  # the agent named in an answer that asks back
 
@@ -164,9 +165,10 @@ def _may_be_a_question(work: _Work) -> bool:
 
 
 def _meant(ready: Service, work: _Work) -> str | None:
-    """The agent that spoke last for an ellipsis ("and for raw land?") and for what is unclear within a session."""
-    last = work.history[-1].agent if work.history else None
-    if last in ready.agents and (work.route.intent is None or is_ellipsis(work.screened.text)):
+    """The agent that worked last for an ellipsis ("and for raw land?") and for what is unclear within a session."""
+    worked = (turn.agent for turn in reversed(work.history) if turn.agent in ready.agents)
+    last = next((name for name in worked if name not in SMALL_TALK), None)
+    if last is not None and (work.route.intent is None or is_ellipsis(work.screened.text)):
         return last
     return work.route.intent
 

@@ -14,8 +14,19 @@ from functions.query.supervisory_limits import CATEGORIES, HAIRCUTS, Category
 
 _VALUES = (Role.VALUE, Role.APPRAISED_VALUE, Role.PURCHASE_PRICE)
 _TOGETHER = (_VALUES, (Role.LINE_LIMIT, Role.LINE_DRAWN, Role.LINE_UNDRAWN), (Role.HAIRCUT, Role.ADVANCE_RATE))
+_OTHER_SIDES = {
+    Role.OPERATING_INCOME: Role.DEBT_SERVICE,
+    Role.DEBT_SERVICE: Role.OPERATING_INCOME,
+    Role.INCOME: Role.DEBT,
+    Role.DEBT: Role.INCOME,
+}
 _LOAN_OVER_VALUE = re.compile(
     r"\s{0,3}(?:/|on|over|against|to|vs\.?|divided by)\s{0,3}(?:an?|the)?\s{0,3}", re.IGNORECASE
+)
+_NEW_CASE = re.compile(
+    r"\b(?:new|another|different|next|other) (?:deal|case|client|customer|borrower|applicant|application|scenario)\b|"
+    r"\bstart(?:ing)? (?:over|again|afresh)\b",
+    re.IGNORECASE,
 )
 _ASKED = {
     "LTV": r"\bltv\b|\bloan[ -]to[ -]value\b",
@@ -65,7 +76,8 @@ class Case:
     """All amounts in US dollars; None and empty: not named.
 
     `derived` are the steps by which loan or value follow from what is named; `unnamed` are amounts whose role the
-    words do not tell.
+    words do not tell. `entities` is what all of it comes from; what the newest message names begins at
+    `message_start` there.
     """
 
     loan: Decimal | None
@@ -87,6 +99,8 @@ class Case:
     asks_least_value: bool
     derived: tuple[str, ...]
     unnamed: tuple[Decimal, ...]
+    entities: Entities
+    message_start: int
 
     @property
     def is_real_estate(self) -> bool:
@@ -97,10 +111,13 @@ class Case:
 def case_of(ask: Ask) -> Case:
     """The case of `ask`: what its message names, and what the collateral agent's earlier turns named before."""
     entities, message = ask.entities, ask.message
-    if not _is_complete(entities):
-        earlier = _earlier(ask)
-        entities, message = _merged([*earlier, (ask.message, entities)])
-    return _case(_with_unnamed(entities, message), ask.message)
+    if not (_is_complete(entities) or _begins_anew(message)):
+        entities, message = _merged([*_earlier(ask), (ask.message, entities)])
+    return _case(_with_unnamed(entities, message), ask.message, len(message) - len(ask.message))
+
+
+def _begins_anew(message: str) -> bool:
+    return _NEW_CASE.search(message) is not None
 
 
 def _is_complete(entities: Entities) -> bool:
@@ -120,7 +137,7 @@ def _earlier(ask: Ask) -> list[tuple[str, Entities]]:
         if turn.agent == "collateral":
             entities = extract_entities(turn.message)
             found.insert(0, (turn.message, entities))
-            if _is_complete(entities):
+            if _is_complete(entities) or _begins_anew(turn.message):
                 break
     return found
 
@@ -144,7 +161,9 @@ def _merged(turns: Sequence[tuple[str, Entities]]) -> tuple[Entities, str]:
             replace(one, start=one.start + offset, end=one.end + offset) for one in entities.percentages
         )
         offset += len(message) + 1
-    merged = Entities(amounts=amounts, percentages=percentages, collateral=collateral)
+    shift = offset - len(turns[-1][0]) - 1
+    plain = tuple(replace(one, start=one.start + shift, end=one.end + shift) for one in turns[-1][1].plain_numbers)
+    merged = Entities(amounts=amounts, percentages=percentages, collateral=collateral, plain_numbers=plain)
     return merged, "\n".join(message for message, _ in turns)
 
 
@@ -160,7 +179,9 @@ def _with_unnamed(entities: Entities, message: str) -> Entities:
     has = {amount.role for amount in entities.amounts}
     lacks_loan, lacks_value = Role.LOAN not in has, has.isdisjoint(_VALUES)
     named: dict[int, Role] = {}
-    if len(unnamed) == 1 and lacks_loan != lacks_value:
+    if len(unnamed) == 1 and lacks_loan and lacks_value and (other := _other_side(has)) is not None:
+        named[unnamed[0].start] = other
+    elif len(unnamed) == 1 and lacks_loan != lacks_value:
         named[unnamed[0].start] = Role.LOAN if lacks_loan else Role.VALUE
     elif len(unnamed) == 2 and lacks_loan and lacks_value:
         first, second = unnamed
@@ -173,7 +194,15 @@ def _with_unnamed(entities: Entities, message: str) -> Entities:
     )
 
 
-def _case(entities: Entities, message: str) -> Case:
+def _other_side(has: set[Role | None]) -> Role | None:
+    """What an income lacks for its ratio, or payments; None where neither or both are there."""
+    for role, other in _OTHER_SIDES.items():
+        if role in has and has.isdisjoint({other, Role.DEBT} - {role}):
+            return other
+    return None
+
+
+def _case(entities: Entities, message: str, message_start: int) -> Case:
     derived: list[str] = []
     value = _value(entities, derived)
     loan, senior, junior = _loans(entities, derived)
@@ -202,6 +231,8 @@ def _case(entities: Entities, message: str) -> Case:
         asks_least_value=_LEAST_VALUE.search(message) is not None,
         derived=tuple(derived),
         unnamed=tuple(one.usd for one in entities.amounts if one.role is None),
+        entities=entities,
+        message_start=message_start,
     )
 
 

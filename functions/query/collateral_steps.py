@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from functions.query.amounts_text import equals, percent_text, short, usd
 from functions.query.collateral_case import Case, Pledged
@@ -16,6 +16,7 @@ from functions.query.lending import (
     lendable_value,
     loan_to_value,
     smallest_value,
+    to_cents,
     whole_percent,
 )
 
@@ -73,8 +74,19 @@ def _drawn(case: Case, loan: Decimal) -> tuple[Decimal, ...]:
 
 def _percent_of(name: str, amounts: Sequence[Decimal], value: Decimal, remark: str = "") -> Worked:
     exact = combined_loan_to_value(amounts, value)
-    step = f"{name} = {_sum_text(amounts)} / {usd(value)} {equals(exact)} {percent_text(exact)}{remark}"
-    return Worked(name=name, result=f"{name} is {percent_text(exact)}", steps=(step,))
+    text = telling_percent(exact)
+    sign = "≈" if text == percent_text(exact) and equals(exact) != "=" else "="
+    step = f"{name} = {_sum_text(amounts)} / {usd(value)} {sign} {text}{remark}"
+    return Worked(name=name, result=f"{name} is {text}", steps=(step,))
+
+
+def telling_percent(exact: Decimal) -> str:
+    """At most two decimals, unless these make it a whole or half percent that it is not, as a limit is: 65.001 %."""
+    rounded = to_cents(exact, ROUND_HALF_UP)
+    if exact == rounded or rounded * 2 % 1:
+        return percent_text(exact)
+    digits = 2 - (exact - rounded).adjusted() - 3  # up to the first decimal that differs
+    return f"{exact.quantize(Decimal(1).scaleb(-max(digits + 1, 3)), ROUND_HALF_UP).normalize():f} %"
 
 
 def _loan_to_value(case: Case) -> Iterator[Worked]:

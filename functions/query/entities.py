@@ -6,7 +6,7 @@ Code, not a model: the same message always gives the same entities, and each kee
 import bisect
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
@@ -63,13 +63,17 @@ class Duration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entities:
-    """What a message names, each in the order of the message; kinds without repetition."""
+    """What a message names, each in the order of the message; kinds without repetition.
+
+    `plain_numbers` are those without a unit that no word makes an amount or a percentage.
+    """
 
     amounts: tuple[Amount, ...] = ()
     percentages: tuple[Percentage, ...] = ()
     durations: tuple[Duration, ...] = ()
     loans: tuple[Loan, ...] = ()
     collateral: tuple[Collateral, ...] = ()
+    plain_numbers: tuple[Quantity, ...] = ()
 
     def amounts_of(self, *roles: Role) -> tuple[Amount, ...]:
         return tuple(amount for amount in self.amounts if amount.role in roles)
@@ -92,6 +96,7 @@ class _Cue:
 _FARTHEST_BEFORE = 45  # characters between a cue and its number
 _FARTHEST_AFTER = 28
 _NEAREST_CUES = 6  # looked at on each side of a number
+_FEWEST_IN_ORDER = 2
 _TOO_WEAK = 12.0
 _DIRECT = 1.0  # up to this cost nothing but fillers stands between
 _CLAIMED = 4.0  # "350k loan 400k house": the loan is spoken for
@@ -106,6 +111,8 @@ _FILLERS = frozenset(
 )
 _CONNECTIVES = frozenset(", / and on against over plus with but secured from where when if having has".split())
 _INVESTMENT = re.compile(r"\b(?:rental|rented|investment|investor|non-?owner)\b", re.IGNORECASE)
+_LIST_GAP = re.compile(r"\s{0,2}(?:,\s{0,2}(?:and\s)?|and\s|&\s|\+\s|plus\s)\s{0,2}", re.IGNORECASE)
+_APART = re.compile(r"\s{0,2}(?:[,;(]|and\b|with\b|on\b|against\b)", re.IGNORECASE)
 _PERIODIC = frozenset({Role.DEBT, Role.INCOME, Role.OPERATING_INCOME, Role.DEBT_SERVICE})
 _ONLY_PERCENT = PERCENT_ROLES - {Role.DOWN_PAYMENT}
 _Kind = TypeVar("_Kind", bound=StrEnum)
@@ -118,13 +125,16 @@ def extract_entities(message: str) -> Entities:
     of_kinds = [_kind_cue(*one) for one in kinds]
     roles = list(_role_cues(message))
     found = _Found(
-        money=_assign(message, numbers, [*(cue for cue in roles if cue.role not in _ONLY_PERCENT), *of_kinds], "usd"),
+        money=_listed(message, numbers, _assign(message, numbers, [*_of_money(message, roles), *of_kinds], "usd")),
         shares=_assign(message, numbers, [cue for cue in roles if cue.role in PERCENT_ROLES], "percent"),
         kinds=_assign(message, numbers, of_kinds, "usd", "percent"),
     )
+    amounts = tuple(_amounts(message, numbers, found))
+    percentages = tuple(_percentages(numbers, found))
+    named = {one.start for one in (*amounts, *percentages)}
     return Entities(
-        amounts=tuple(_amounts(message, numbers, found)),
-        percentages=tuple(_percentages(numbers, found)),
+        amounts=amounts,
+        percentages=percentages,
         durations=tuple(
             Duration(count=one.value, unit=one.time_unit, start=one.start, end=one.end)
             for one in numbers
@@ -132,6 +142,7 @@ def extract_entities(message: str) -> Entities:
         ),
         loans=_distinct(Loan[match.lastgroup] for match in LOANS.finditer(message) if match.lastgroup),
         collateral=_distinct(kind for _, _, kind in kinds),
+        plain_numbers=tuple(one for one in numbers if one.kind == "bare" and one.start not in named),
     )
 
 
@@ -172,6 +183,34 @@ def _role_cues(message: str) -> Iterator[_Cue]:
         yield _Cue(start=match.start(), end=match.end(), role=role, weakness=_WEAK if weak else 0.0)
 
 
+def _of_money(message: str, cues: Iterable[_Cue]) -> Iterator[_Cue]:
+    """The cues of amounts; beside a home equity line a "limit" is the line's."""
+    has_line = any(match.lastgroup == Loan.HOME_EQUITY.name for match in LOANS.finditer(message))
+    for cue in cues:
+        if has_line and message[cue.start : cue.end].lower() == "limit":
+            yield replace(cue, role=Role.LINE_LIMIT)
+        elif cue.role not in _ONLY_PERCENT:
+            yield cue
+
+
+def _listed(message: str, numbers: Sequence[Quantity], assigned: dict[int, _Cue]) -> dict[int, _Cue]:
+    """Payments in a list have the cue of its first one: "monthly debts 500, 300 and 200"."""
+    listed = dict(assigned)
+    for one, other in zip(numbers, numbers[1:], strict=False):
+        cue = listed.get(one.start)
+        if cue is None or cue.role is not Role.DEBT or cue.start > one.start or other.kind not in ("usd", "bare"):
+            continue
+        own = assigned.get(other.start)
+        if _LIST_GAP.fullmatch(message, one.end, other.start) and (own is None or _is_apart(message, other, own)):
+            listed[other.start] = cue
+    return listed
+
+
+def _is_apart(message: str, number: Quantity, cue: _Cue) -> bool:
+    """The cue comes behind the number and a comma or the like: it belongs to the next number."""
+    return cue.start >= number.end and _APART.match(message, number.end) is not None
+
+
 def _kind_cue(start: int, end: int, kind: Collateral) -> _Cue:
     """A kind of collateral beside an amount makes it a value, unless a plainer word says otherwise."""
     return _Cue(start=start, end=end, role=Role.VALUE, weakness=_WEAK, collateral=kind)
@@ -182,12 +221,13 @@ def _assign(message: str, numbers: Sequence[Quantity], unsorted: Iterable[_Cue],
     cues = sorted(unsorted, key=lambda cue: (cue.start, cue.end))
     starts = [cue.start for cue in cues]
     borders = _borders(numbers)
+    sought = [one for one in numbers if one.kind == "bare" or one.kind in wanted]
+    words_first = _words_come_first(message, sought, cues, starts)
     claimed: set[int] = set()
     assigned: dict[int, _Cue] = {}
-    for number in numbers:
-        if number.kind != "bare" and number.kind not in wanted:
-            continue
+    for number in sought:
         low, high = borders[number.start]
+        high = number.end if words_first else high
         candidates = list(_candidates(message, number, cues, starts, low, high))
         ranked = sorted((cost + (_CLAIMED if at in claimed else 0), at) for cost, at in candidates)
         if ranked and ranked[0][0] < _TOO_WEAK:
@@ -196,6 +236,19 @@ def _assign(message: str, numbers: Sequence[Quantity], unsorted: Iterable[_Cue],
             if cues[at].start >= number.end and cost <= _DIRECT + _AFTERWARDS + _WEAK:
                 claimed.add(at)
     return assigned
+
+
+def _words_come_first(message: str, numbers: Sequence[Quantity], cues: Sequence[_Cue], starts: Sequence[int]) -> bool:
+    """Each number has its word right before it: "house 400k loan 350k second lien 20k"."""
+    ends = {cue.end for cue in cues}
+    if len(numbers) < _FEWEST_IN_ORDER or bisect.bisect_left(starts, numbers[-1].end) < len(starts):
+        return False
+    return all(number.start - len(_spaces_before(message, number)) in ends for number in numbers)
+
+
+def _spaces_before(message: str, number: Quantity) -> str:
+    before = message[max(0, number.start - 3) : number.start]
+    return before[len(before.rstrip()) :]
 
 
 def _borders(numbers: Sequence[Quantity]) -> dict[int, tuple[int, int]]:

@@ -60,8 +60,9 @@ def loan_to_value(loan_usd: Decimal, value_usd: Decimal) -> Decimal:
 
     Raises:
         InvalidCollateral: the value is zero or less.
-        InvalidLoan: the loan is below zero.
+        InvalidLoan: the loan is zero or less.
     """
+    _require(loan_usd > 0, InvalidLoan)
     return combined_loan_to_value((loan_usd,), value_usd)
 
 
@@ -159,9 +160,9 @@ def smallest_value(drawn_usd: Decimal, limit_percent: Decimal) -> Decimal:
     """The smallest value at which `drawn_usd` (senior liens included) meets the limit, rounded up to a cent.
 
     Raises:
-        InvalidLoan: the limit is zero or less, or the loan below zero.
+        InvalidLoan: the limit or what is drawn is zero or less.
     """
-    _require(limit_percent > 0 and drawn_usd >= 0, InvalidLoan)
+    _require(limit_percent > 0 and drawn_usd > 0, InvalidLoan)
     return to_cents(_ratio(drawn_usd * _HUNDRED, limit_percent), ROUND_CEILING)
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
+from functions.query.unclear_numbers import unclear_numbers
+
 Kind = Literal["usd", "percent", "time", "bare"]
 
-_NUMBER = r"\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,6})?|\d{1,15}(?:\.\d{1,6})?"
+_NUMBER = r"\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,6})?|\d{1,15}(?:\.\d{1,6})?(?:e(?:\d|1[0-2])(?!\w))?"
 _SCALES = {
     "k": 1_000, "thousand": 1_000, "grand": 1_000,
     "m": 1_000_000, "mm": 1_000_000, "mn": 1_000_000, "mil": 1_000_000, "mio": 1_000_000, "million": 1_000_000,
@@ -21,7 +23,7 @@ _TIMES = {"day": "day", "week": "week", "month": "month", "mo": "month", "year":
 _QUANTITY = re.compile(
     rf"""
     (?<![\w.,])                                          # not inside a word or a longer number
-    (?:(?P<currency>us\$|usd|\$)\s{{0,3}})?
+    (?:(?P<currency>us\$|usd|\$|€|£|eur|gbp|chf|cad)\s{{0,3}})?
     (?P<number>{_NUMBER})
     (?![\d])(?!,\d)(?!\.\d)
     (?:
@@ -29,13 +31,11 @@ _QUANTITY = re.compile(
       | [\s-]{{0,2}}(?P<time>day|week|month|mo|year|yr)s?\b
       | [\s-]{{0,2}}(?P<scale>thousand|grand|million|billion|mio|mil|mm|mn|bn|[kmb])(?:illion)?(?![\w])
     )?
-    (?:\s{{0,2}}(?P<unit>us\ dollars?|usd|dollars?|bucks)\b)?
+    (?:\s{{0,2}}(?P<unit>us\ dollars?|usd|dollars?|bucks|eur|euros?|gbp|chf|cad)\b)?
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_NO_QUANTITY_AFTER = re.compile(
-    r"(?:st|nd|rd|th|x|s)\b|-\d|\s{0,2}(?:cfr|u\.?s\.?c)\b|[-–]\s?family|:\d|/\d", re.IGNORECASE
-)
+_NO_QUANTITY_AFTER = re.compile(r"[^\W\d_]|-\d|\s{0,2}(?:cfr|u\.?s\.?c)\b|[-–]\s?family|:\d|/\d", re.IGNORECASE)
 _NO_QUANTITY_BEFORE = re.compile(
     r"(?:cfr|part|section|§|no\.|form|article|reg|appendix|rule)\s{0,2}$|\d[-–:/.]$", re.IGNORECASE
 )
@@ -69,13 +69,17 @@ class Quantity:
 
 
 def quantities(message: str) -> tuple[Quantity, ...]:
-    """Every number of `message` that may be a quantity, left to right; ranges are one quantity."""
+    """Every number of `message` that may be a quantity, left to right; ranges are one quantity.
+
+    Those that `unclear_numbers` names are left out. Amounts in other currencies are read like dollars.
+    """
     return tuple(_merged(message, list(_singles(message))))
 
 
 def _singles(message: str) -> Iterator[Quantity]:
+    unclear = {at for one in unclear_numbers(message) for at in range(one.start, one.end)}
     for match in _QUANTITY.finditer(message):
-        if match["currency"] is None and _is_reference(message, match):
+        if match.start("number") in unclear or (match["currency"] is None and _is_reference(message, match)):
             continue
         number = Decimal(match["number"].replace(",", ""))
         scale = _SCALES[match["scale"].lower()] if match["scale"] else 1
@@ -107,6 +111,8 @@ def _kind(match: re.Match[str], number: Decimal) -> Kind:
     if match["time"] and not match["currency"]:
         return "time"
     if match["currency"] or match["scale"] or match["unit"] or "," in match["number"]:
+        return "usd"
+    if "e" in match["number"].lower():
         return "usd"
     return "usd" if number >= _FEWEST_BARE_USD and not (number in YEARS and "." not in match["number"]) else "bare"
 

@@ -16,6 +16,7 @@ from functions.query.agent import Turn
 
 MAX_TURNS = 50  # of history, however short they are
 CHARACTERS_A_TOKEN = 4  # English prose; close enough for a budget, and no tokenizer is loaded for it
+ANSWER_TOKENS = 60  # of each earlier answer; what a conversation builds on is said in its first sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,10 @@ class SessionStore:
         return session_id
 
     def history(self, session_id: str, max_tokens: int) -> tuple[Turn, ...]:
-        """The session's newest turns that fit into `max_tokens` together, oldest first; none is cut.
+        """The session's newest turns that fit into `max_tokens` together, oldest first.
 
-        The first one from the end that does not fit ends the history, so that it has no gaps.
+        Messages are whole. An answer of more than `ANSWER_TOKENS` is cut to them and ends in an ellipsis. The first
+        one from the end that does not fit ends the history, so that it has no gaps.
         """
         query = (
             select(turns.c.message, turns.c.answer, turns.c.agent)
@@ -81,7 +83,8 @@ class SessionStore:
             newest_first = connection.execute(query).all()
         kept: list[Turn] = []
         tokens = 0
-        for message, answer, agent in newest_first:
+        for message, whole_answer, agent in newest_first:
+            answer = _cut(whole_answer)
             tokens += estimated_tokens(message) + estimated_tokens(answer)
             if tokens > max_tokens:
                 break
@@ -106,3 +109,8 @@ class SessionStore:
 def estimated_tokens(text: str) -> int:
     """About how many tokens `text` has; the one place where history is measured."""
     return -(-len(text) // CHARACTERS_A_TOKEN)
+
+
+def _cut(answer: str) -> str:
+    most = ANSWER_TOKENS * CHARACTERS_A_TOKEN
+    return answer if len(answer) <= most else f"{answer[: most - 1].rstrip()}…"

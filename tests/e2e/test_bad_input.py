@@ -100,8 +100,8 @@ def test_a_body_in_chunks_is_bounded_too(client: httpx.Client) -> None:
     pieces = (b'{"message": "' if number == 0 else b"x" * 10_000 for number in range(20))
     response = client.post("/api/query", content=pieces, headers={"Content-Type": "application/json"})
     assert problem(response)[:2] == (413, "/problems/too-large")
-    pieces = iter([b'{"message": ', b'"hello"}'])
-    response = client.post("/api/query", content=pieces, headers={"Content-Type": "application/json"})
+    small = iter([b'{"message": ', b'"hello"}'])
+    response = client.post("/api/query", content=small, headers={"Content-Type": "application/json"})
     assert response.json()["agent"] == "greeting"
 
 

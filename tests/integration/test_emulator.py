@@ -139,6 +139,10 @@ def test_a_data_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> Non
     assert line.startswith(f"loancheck: DATA_DIR={tmp_path}/file/data cannot be written to (Not a directory)")
 
 
+def test_a_price_file_that_is_not_there_is_named_before_the_port_opens(tmp_path: Path) -> None:
+    assert "PRICE_FILE" in refused(tmp_path, PRICE_FILE=str(tmp_path / "none.json"))
+
+
 def test_a_bad_setting_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path, ANSWER_WORDS="many").startswith("loancheck: ANSWER_WORDS: ")
 
@@ -167,9 +171,11 @@ def test_loancheck_ask_prints_the_cited_answer(running: Emulator) -> None:
         env=environment(running.data), cwd=running.cwd, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert re.search(r"^\[1\] .* \(ucc-continuation-and-lapse\): \".*five years", ended.stdout, re.MULTILINE), ended.stdout
+    assert re.search(r"^\[1\] .* \(ucc-continuation-and-lapse\): \".*five years", ended.stdout, re.MULTILINE), (
+        ended.stdout
+    )
     assert re.search(
-        r"^\(answered; agent \w+; confidence 0\.\d\d; model extractive; cost 0\S* USD\)$", ended.stdout, re.M
+        r"^\(answered; agent \w+; confidence [01]\.\d\d; model extractive; cost 0\S* USD\)$", ended.stdout, re.M
     )
 
 

@@ -1,5 +1,6 @@
 """Hybrid search and its full-text half, on SQLite and PostgreSQL."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from common.database.engine import read, write
 from common.knowledge.index import Index
 from common.knowledge.lexical import create_statements, lexical_index
 from common.knowledge.store import Document
-from common.knowledge.vectors import MemoryVectors, VectorIndex, VectorsUnavailable
+from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsUnavailable
 from common.llm.embeddings import FloatVector
 from tests.knowledge_fakes import DIMENSIONS, Spying, WordEmbedder, store_over
 
@@ -107,7 +108,6 @@ def test_a_hit_carries_its_chunk_and_both_raw_scores(index: Index) -> None:
     chunk = best.chunk
     assert (chunk.document_id, chunk.title, chunk.source, chunk.ordinal) == ("land", "Land", "s/land", 0)
     assert (chunk.text, chunk.start, chunk.end) == (PASSAGES["land"], 0, len(PASSAGES["land"]))
-    assert index.neighbours([(chunk.revision, 0), (chunk.revision, 1), ("never", 0)]) == {(chunk.revision, 0): chunk}
 
 
 def test_a_vector_that_is_given_is_searched_instead_of_the_texts(index: Index) -> None:
@@ -117,12 +117,67 @@ def test_a_vector_that_is_given_is_searched_instead_of_the_texts(index: Index) -
 
 
 def test_what_only_the_full_text_found_has_its_cosine_all_the_same(database: Engine, index: Index) -> None:
-    blind = Index(database, MemoryVectors(DIMENSIONS), WordEmbedder())
+    class Shortsighted(MemoryVectors):
+        """Finds half of what there is, and not what the question is about."""
+
+        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
+            return dict(list(super().search(vector, limit).items())[-4:])
+
+    vectors, embedder = Shortsighted(DIMENSIONS), WordEmbedder()
+    store_over(database, vectors, embedder, prefix="s").repair()
     question = "raw land"
     expected = {hit.id: hit.dense for hit in index.search(question, 7)}
-    found = blind.search(question, 7)
-    assert [hit.id for hit in found] == ["land#0"]
-    assert found[0].dense == pytest.approx(expected["land#0"], abs=1e-3)
+    found = {hit.id: hit.dense for hit in Index(database, vectors, embedder).search(question, 7)}
+    assert len(found) == 5
+    assert found["land#0"] == pytest.approx(expected["land#0"], abs=1e-3)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_a_vector_index_that_lost_most_of_its_vectors_is_not_available(
+    database: Engine, index: Index, kept: int
+) -> None:
+    vectors, embedder = MemoryVectors(DIMENSIONS), WordEmbedder()
+    store_over(database, vectors, embedder, prefix="s").repair()
+    vectors.delete(sorted(vectors.ids())[kept:])
+    lossy = Index(database, vectors, embedder)
+    with pytest.raises(VectorsUnavailable, match="lacks"):
+        lossy.search("raw land", 3)
+    with pytest.raises(VectorsUnavailable, match="lacks"):
+        Index(database, MemoryVectors(DIMENSIONS), embedder).search("raw land", 3, where={"first": "l", "long": "true"})
+    assert lossy.search("raw land", 3, where={"first": "z"}) == []  # nothing to find, nothing lost
+    assert lossy.search("raw land", 3, only_lexical=True)[0].id == "land#0"
+    store_over(database, vectors, embedder, prefix="t").repair()
+    assert [hit.id for hit in lossy.search("raw land", 3)] == [hit.id for hit in index.search("raw land", 3)]
+
+
+def test_vectors_of_another_knowledge_base_are_not_taken_for_these(database: Engine, index: Index) -> None:
+    vectors, embedder = MemoryVectors(DIMENSIONS), WordEmbedder()
+    vectors.upsert(
+        [VectorEntry(id=f"old:{number}", vector=embedder.embed_query("land"), attributes={}) for number in range(80)]
+    )
+    with pytest.raises(VectorsUnavailable, match="lacks"):
+        Index(database, vectors, embedder).search("raw land", 3)
+
+
+def test_a_vector_index_that_does_not_answer_in_time_is_not_available(database: Engine, index: Index) -> None:
+    released = threading.Event()
+
+    class Hanging(MemoryVectors):
+        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
+            released.wait()
+            return super().search(vector, limit)
+
+    vectors, embedder = Hanging(DIMENSIONS), WordEmbedder()
+    store_over(database, vectors, embedder, prefix="s").repair()
+    hanging = Index(database, vectors, embedder)
+    try:
+        for timeout in (0.01, 0.0, -1.0):
+            with pytest.raises(VectorsUnavailable, match="in time"):
+                hanging.search("raw land", 3, timeout_seconds=timeout)
+        assert hanging.search("raw land", 3, only_lexical=True)[0].id == "land#0"
+    finally:
+        released.set()
+    assert hanging.search("raw land", 3, timeout_seconds=None)[0].id == "land#0"
 
 
 def test_without_the_vector_index_a_search_fails_or_is_lexical_by_wish(database: Engine, index: Index) -> None:

@@ -161,17 +161,27 @@ def test_several_processes_share_a_folder(tmp_path: Path) -> None:
     }
 
 
-def test_a_reader_does_not_wait_for_another_process_that_writes(tmp_path: Path) -> None:
+def test_a_reader_never_serves_what_was_before_a_finished_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = unit_rows(5)
     reader, writer = (ChromaIndex.on_disk(tmp_path, WordEmbedder()) for _ in range(2))
     reader.upsert(entries(rows, "old"))
-    assert len(reader.search(rows[0], 10)) == 5
-    writer.upsert(entries(rows, "new"))
     access = writer._access
     assert isinstance(access, ChromaFolder)
-    with access.writing():
+    with access.writing():  # which has finished nothing yet: what is loaded is up to date
         assert len(reader.search(rows[0], 10)) == 5
-    assert len(reader.search(rows[0], 10)) == 10
+    assert len(reader.search(rows[0], 10)) == 5
+    writer.upsert(entries(rows, "new"))
+    with ThreadPoolExecutor(1) as threads:
+        with access.writing():
+            with monkeypatch.context() as patched:
+                patched.setattr(chroma_disk, "READ_SECONDS", 0.05)
+                with pytest.raises(VectorsUnavailable, match="other processes"):
+                    reader.search(rows[0], 10)
+            waiting = threads.submit(reader.search, rows[0], 10)
+            assert not waiting.done()
+        assert len(waiting.result()) == 10
 
 
 def test_whoever_waits_too_long_for_the_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +317,26 @@ def test_a_mistake_of_ours_is_not_taken_for_an_outage() -> None:
             raise error
 
 
-@pytest.mark.parametrize("url", ["chroma:8000", "ftp://127.0.0.1", "http://", "nonsense"])
-def test_a_url_that_is_none_is_named(url: str) -> None:
-    with pytest.raises(InvalidSettings, match="CHROMA_URL"):
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("chroma:8000", "http"),
+        ("ftp://127.0.0.1", "http"),
+        ("http://", "host"),
+        ("nonsense", "http"),
+        ("http://chroma:70000", "port"),
+        ("http://chroma:port", "port"),
+        ("http://[chroma", "host"),
+        ("https://somebody:secret@chroma:8000", "user"),
+        ("https://chroma:8000/behind/a/path", "path"),
+        ("https://chroma:8000?tenant=a", "path"),
+    ],
+)
+def test_a_url_that_chroma_cannot_use_is_refused_with_the_reason(url: str, reason: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"CHROMA_URL: .*{reason}") as refused:
         ChromaIndex.on_server(url, WordEmbedder())
+    assert "secret" not in str(refused.value)
+
+
+def test_a_url_may_end_in_a_slash() -> None:
+    ChromaIndex.on_server("https://chroma.example.com/", WordEmbedder())

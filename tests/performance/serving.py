@@ -50,12 +50,18 @@ def measure(*, rounds: int = 20, clients: int = 8) -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("first start", "second start"):
             begun = time.perf_counter()
-            with emulator(Path(folder), LOG_LEVEL="WARNING") as started, httpx.Client(base_url=started.url, timeout=60) as client:
+            with (
+                emulator(Path(folder), LOG_LEVEL="WARNING") as started,
+                httpx.Client(base_url=started.url, timeout=60) as client,
+            ):
                 client.get("/query/live")
                 rows.append((f"{name}, until it listens", f"{time.perf_counter() - begun:.1f} s"))
                 ask(client, QUESTIONS[0])
                 rows.append((f"{name}, until the first answer", f"{time.perf_counter() - begun:.1f} s"))
-        with emulator(Path(folder), LOG_LEVEL="WARNING") as running, httpx.Client(base_url=running.url, timeout=60) as client:
+        with (
+            emulator(Path(folder), LOG_LEVEL="WARNING") as running,
+            httpx.Client(base_url=running.url, timeout=60) as client,
+        ):
             for question in QUESTIONS:
                 ask(client, question)
             alone = [ask(client, question) for _ in range(rounds) for question in QUESTIONS]

@@ -12,20 +12,27 @@ from functions.query.amounts_text import percent_text, usd
 from functions.query.collateral_case import Case, case_of
 from functions.query.collateral_limits import Standing, standing
 from functions.query.collateral_steps import Worked, sensitivity, shows_coverage, worked_ratios
+from functions.query.collateral_unused import unused_figures
 from functions.query.lending import InvalidFigures
 from functions.query.quotation import Sought, quotation
 from functions.query.supervisory_limits import CAPITAL_RULE, HAIRCUTS
+from functions.query.unclear_numbers import currencies, unclear_numbers
 
 _HAND_OVER = (
     "This explains the figures and decides nothing: whether the loan is made is for a person with lending authority, "
     "who also weighs what these ratios leave out."
 )
 _PLEASE_CHECK = "Please check the amounts and send them again."
-_SURE, _READ_INTO = 1.0, 0.85  # the second where something had to be read into the words
+_SURE, _READ_INTO, _INCOMPLETE = 1.0, 0.85, 0.6  # words plain; read into; with figures that count nowhere
+_SCORE_DIGITS = 4
 
 
 def run(ask: Ask) -> Generator[Status | Reply, None, None]:
     yield Status(step="calculating")
+    doubts = tuple(_doubts(ask.message))
+    if doubts:
+        yield Reply(answer=" ".join(doubts), answered=False, confidence=0.0)
+        return
     try:
         case = case_of(ask)
         ratios, limits = worked_ratios(case), standing(case)
@@ -37,9 +44,23 @@ def run(ask: Ask) -> Generator[Status | Reply, None, None]:
         return
     yield Status(step="searching")
     found = [quotation(ask.tools, sought) for sought in _sought(case, limits)]
-    citations = tuple(one.citation for one in found if one.citation is not None)
+    citations = tuple(
+        replace(one.citation, score=round(one.citation.score, _SCORE_DIGITS))
+        for one in found
+        if one.citation is not None
+    )
     degraded = tuple(dict.fromkeys(reason for one in found for reason in one.degraded))
-    yield _reply(case, ratios, limits, citations, degraded)
+    foreign = tuple(code for code in currencies(ask.message) if code != "USD")
+    yield _reply(case, ratios, limits, citations, degraded, foreign)
+
+
+def _doubts(message: str) -> Iterator[str]:
+    """Questions about numbers that may mean more than one amount, and about amounts in several currencies."""
+    for one in unclear_numbers(message):
+        yield f"“{one.text}” {one.why}. Which amount is it? Please send your figures again with it."
+    named = currencies(message)
+    if len(named) > 1:
+        yield f"The amounts are in {_joined(named)}. I convert none: please send them in one currency."
 
 
 def _sought(case: Case, limits: Standing) -> Iterator[Sought]:
@@ -65,14 +86,17 @@ def _reply(
     limits: Standing,
     citations: tuple[Citation, ...],
     degraded: tuple[Degradation, ...],
+    foreign: Sequence[str],
 ) -> Reply:
     steps = (*case.derived, *(step for ratio in ratios for step in ratio.steps))
     extra = tuple(line for line in limits.lines if line not in steps)
     falls = sensitivity(case)
     table = _haircut_table(case) if shows_coverage(case) else ""
+    unused = unused_figures(case, {*(ratio.name for ratio in ratios), *(["bound"] if limits.what_if else [])})
     statements = [one for one in (limits.statement, table) if one]
     paragraphs = [
-        _lead(ratios, limits),
+        _lead(ratios, limits, "" if foreign else "$"),
+        " ".join(_remarks(unused, foreign)),
         _list("Steps:", steps),
         " ".join([*_marked(statements, case, citations), *limits.comparison]),
         _list("Largest loan and least value:", limits.what_if),
@@ -83,18 +107,26 @@ def _reply(
     return Reply(
         answer="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
         answered=True,
-        confidence=_READ_INTO if case.derived else _SURE,
+        confidence=_INCOMPLETE if unused else _READ_INTO if case.derived or foreign else _SURE,
         citations=citations,
         calculation=(*steps, *extra, *((table,) if table else ()), *limits.what_if, *falls),
         degraded=degraded,
     )
 
 
-def _lead(ratios: Sequence[Worked], limits: Standing) -> str:
+def _remarks(unused: Sequence[str], foreign: Sequence[str]) -> Iterator[str]:
+    if unused:
+        which = "it stands" if len(unused) == 1 else "they stand"
+        yield f"I did not use {_joined(unused)}: tell me what {which} for if the result should take account of it."
+    if foreign:
+        yield f"The amounts are taken as they stand, in {_joined(foreign)}; nothing is converted."
+
+
+def _lead(ratios: Sequence[Worked], limits: Standing, sign: str) -> str:
     """The result in a sentence or two."""
     if not ratios:
         name, *_, figure = limits.what_if[0].split(" = ")
-        return f"{name}: ${figure}."
+        return f"{name}: {sign}{figure}."
     results = ", ".join(ratio.result for ratio in ratios)
     return f"{results[0].upper()}{results[1:]}. {limits.short}".rstrip()
 
@@ -131,7 +163,7 @@ def _ask_back(case: Case) -> str:
     if case.unnamed:
         have += f"What does {_joined([usd(amount) for amount in case.unnamed])} stand for? "
     missing = _missing(case)
-    return f"{have}To work this out I need {_joined(missing)}. Please tell me {'it' if len(missing) == 1 else 'them'}."
+    return f"{have}To work this out I need {_joined(missing)}. What {'is it' if len(missing) == 1 else 'are they'}?"
 
 
 def _understood(case: Case) -> Iterator[tuple[str, Decimal]]:

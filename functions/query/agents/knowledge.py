@@ -51,9 +51,10 @@ def run(ask: Ask) -> Generator[Status | Reply, None, None]:
 
 def in_context(ask: Ask) -> str:
     """The question with the one before it, where it reads as a follow-up ("and for raw land?")."""
-    if not ask.history or not refers_back(ask.message):
+    spoken_of = [turn.message for turn in ask.history if turn.agent not in {"greeting", "help"}]
+    if not spoken_of or not refers_back(ask.message):
         return ask.message
-    return f"{ask.history[-1].message}\n{ask.message}"
+    return f"{spoken_of[-1]}\n{ask.message}"
 
 
 def _nothing_found(retrieved: Retrieved) -> Reply:

@@ -1,15 +1,25 @@
 import json
 import math
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from common.llm.chat import ModelAnswerUnusable, ModelOverQuota, ModelRefusedCredentials
+from common.llm.chat import (
+    ModelAnswerUnusable,
+    ModelError,
+    ModelOverQuota,
+    ModelRefusedCredentials,
+    ModelTimeout,
+    TokenUsage,
+)
+from common.llm.deadline import within
 from common.llm.embeddings import Embedder
 from common.llm.gemini import gemini_client
 from common.llm.gemini_embeddings import GeminiEmbedder
 from common.llm.resilience import Policy
+from common.llm.spent import recording
 from tests.gemini_server import Behaviour, GeminiServer
 
 waits: list[float] = []
@@ -31,6 +41,15 @@ def server(running: GeminiServer) -> GeminiServer:
 @pytest.fixture(scope="module")
 def embedder(running: GeminiServer) -> GeminiEmbedder:
     return connected(running, "gemini-embedding-001")
+
+
+def vectors(*statistics: int | None, **also: object) -> Behaviour:
+    """An answer with one vector for each of `statistics`, its count of tokens."""
+    embeddings = [
+        {"values": [1.0] * 768} | ({} if count is None else {"statistics": {"tokenCount": count}})
+        for count in statistics
+    ]
+    return Behaviour(body=json.dumps({"embeddings": embeddings, **also}).encode())
 
 
 def connected(server: GeminiServer, model: str) -> GeminiEmbedder:
@@ -125,3 +144,89 @@ def test_vectors_that_cannot_be_used_are_an_error(
     server.script(Behaviour(body=json.dumps({"embeddings": [{"values": one} for one in vectors]}).encode()))
     with pytest.raises(ModelAnswerUnusable):
         embedder.embed_query("raw land")
+
+
+def test_a_hanging_call_ends_with_the_time_that_its_caller_has(embedder: Embedder, server: GeminiServer) -> None:
+    server.script(Behaviour(delay_seconds=30))
+    started = time.monotonic()
+    with within(0.3), pytest.raises(ModelTimeout):
+        embedder.embed_query("raw land")
+    assert time.monotonic() - started < 2
+    assert len(server.requests) == 1
+
+
+def test_without_time_no_call_is_made_and_the_provider_is_not_blamed(server: GeminiServer) -> None:
+    embedder = connected(server, "gemini-embedding-001")
+    with within(0), recording() as calls:
+        for _ in range(10):  # more than the breaker stands
+            with pytest.raises(ModelTimeout):
+                embedder.embed_query("raw land")
+    assert (server.requests, calls) == ([], [])
+    assert embedder.embed_query("raw land").shape == (768,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        (vectors(None, usageMetadata={"promptTokenCount": 7, "totalTokenCount": 7}), TokenUsage(input_tokens=7)),
+        (
+            vectors(
+                None,
+                usageMetadata={
+                    "promptTokenCount": 7,
+                    "promptTokenDetails": [{"modality": "TEXT", "tokenCount": 7}],
+                },
+            ),
+            TokenUsage(input_tokens=7),
+        ),
+        (vectors(5), TokenUsage(input_tokens=5)),
+        (vectors(None, usageMetadata={}), None),
+        (vectors(None), None),
+    ],
+    ids=["of the call", "with details", "of the text", "empty", "none"],
+)
+def test_a_call_notes_the_tokens_that_it_was_told(
+    embedder: Embedder, server: GeminiServer, answer: Behaviour, usage: TokenUsage | None
+) -> None:
+    server.script(answer)
+    with recording() as calls:
+        embedder.embed_query("raw land")
+    (call,) = calls
+    assert (call.provider, call.model, call.outcome) == ("gcp.gemini", "gemini-embedding-001", "ok")
+    assert call.usage == usage
+    assert call.duration_ms > 0
+
+
+def test_tokens_that_only_some_texts_were_counted_for_are_not_known(embedder: Embedder, server: GeminiServer) -> None:
+    server.script(vectors(5, None), vectors(5, 6))
+    with recording() as calls:
+        embedder.embed_documents(["raw land", "liens"])
+        embedder.embed_documents(["raw land", "liens"])
+    assert [call.usage for call in calls] == [None, TokenUsage(input_tokens=11)]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome", "usage"),
+    [
+        (Behaviour(status=403), "ModelRefusedCredentials", TokenUsage()),
+        (Behaviour(status=429, retry_delay="60s"), "ModelOverQuota", TokenUsage()),
+        (Behaviour(delay_seconds=30), "ModelTimeout", None),
+        (Behaviour(body=b"{"), "ModelAnswerUnusable", None),
+        (vectors(5, 5), "ModelAnswerUnusable", TokenUsage(input_tokens=10)),
+    ],
+)
+def test_a_failed_call_is_noted_and_cost_nothing_only_where_it_was_refused(
+    embedder: Embedder, server: GeminiServer, behaviour: Behaviour, outcome: str, usage: TokenUsage | None
+) -> None:
+    server.script(behaviour)
+    seconds = 0.3 if behaviour.delay_seconds else 5
+    with recording() as calls, within(seconds), pytest.raises(ModelError):
+        embedder.embed_query("raw land")
+    assert [(call.outcome, call.usage) for call in calls] == [(outcome, usage)]
+
+
+def test_every_attempt_is_noted(embedder: Embedder, server: GeminiServer) -> None:
+    server.script(Behaviour(status=503))
+    with recording() as calls:
+        embedder.embed_query("raw land")
+    assert [call.outcome for call in calls] == ["ModelError", "ok"]

@@ -1,22 +1,27 @@
 """What the routes of `documents` do."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, RowMapping, select
 
 from common.database.engine import read
 from common.database.tables import ledger_entries
 from common.function import Correlation
+from common.knowledge.store import KnowledgeStore
 from common.knowledge.vectors import MemoryVectors
-from common.llm.chat import ModelTimeout, TokenUsage
-from common.llm.embeddings import FloatMatrix
-from common.llm.spent import EmbeddingCall, note
+from common.llm.chat import ModelAnswerUnusable
+from common.llm.gemini import gemini_client
+from common.llm.gemini_embeddings import GeminiEmbedder
+from common.llm.resilience import Policy
 from common.problems import InvalidRequest, NotFound
 from common.settings import Settings, load_settings
 from functions.documents import ingest
 from functions.documents.models import DocumentsRequest
-from tests.knowledge_fakes import DIMENSIONS, WordEmbedder, store_over
+from tests.gemini_server import Behaviour, GeminiServer
+from tests.knowledge_fakes import DIMENSIONS, Clock, revisions_named, store_over
 
 CORRELATION = Correlation(request_id="r1", trace_id="0af7651916cd43dd8448eb211c80319c")
 GOOD: dict[str, object] = {"id": "a/b", "title": "Definitions", "text": "Age means years.", "metadata": {"year": 2024}}
@@ -34,6 +39,11 @@ def knowledge_base(sqlite_database: Engine, limits: Settings, monkeypatch: pytes
     monkeypatch.setattr(ingest, "knowledge_store", lambda: store)
     monkeypatch.setattr(ingest, "engine", lambda: sqlite_database)
     monkeypatch.setattr(ingest, "settings", lambda: limits)
+
+
+def billed(database: Engine) -> Sequence[RowMapping]:
+    with read(database) as connection:
+        return connection.execute(select(ledger_entries).order_by(ledger_entries.c.id)).mappings().all()
 
 
 def request(*documents: dict[str, object]) -> DocumentsRequest:
@@ -73,20 +83,58 @@ def test_nothing_is_stored_of_a_request_with_one_bad_document() -> None:
         ingest.get_document("a/b")
 
 
-class PaidEmbedder(WordEmbedder):
-    """An embedder far away: its first call is in vain, and then it `fails` or not."""
+def vectors(count: int, **also: object) -> Behaviour:
+    return Behaviour(body=json.dumps({"embeddings": [{"values": [1.0] * 768}] * count, **also}).encode())
 
-    def __init__(self, *, fails: bool = False) -> None:
-        super().__init__()
-        self._fails = fails
 
-    def embed_spans(self, text: str, spans: Sequence[tuple[int, int]]) -> FloatMatrix:
-        raise AssertionError("it embeds whole texts")
+class TestWithGeminisEmbedder:
+    @pytest.fixture
+    def server(self) -> Iterator[GeminiServer]:
+        with GeminiServer() as server:
+            yield server
 
-    def embed_documents(self, texts: Sequence[str]) -> FloatMatrix:
-        model = {"provider": "gcp.gemini", "model": "gemini-embedding-001"}
-        note(EmbeddingCall(**model, usage=None, duration_ms=20_000.0, outcome="ModelTimeout"))
-        if self._fails:
-            raise ModelTimeout
-        note(EmbeddingCall(**model, usage=TokenUsage(input_tokens=1_000), duration_ms=80.0, outcome="ok"))
-        return super().embed_documents(texts)
+    @pytest.fixture(autouse=True)
+    def gemini_store(self, server: GeminiServer, sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = gemini_client(api_key=server.api_key, base_url=server.url)
+        embedder = GeminiEmbedder(client, model="gemini-embedding-001", policy=Policy(sleep=lambda _seconds: None))
+        clock, revisions = Clock(), revisions_named("g")
+        store = KnowledgeStore(sqlite_database, MemoryVectors(768), embedder, clock=clock, new_revision=revisions)
+        monkeypatch.setattr(ingest, "knowledge_store", lambda: store)
+
+    def test_each_embedding_call_is_in_the_ledger_under_the_request(
+        self, server: GeminiServer, sqlite_database: Engine
+    ) -> None:
+        server.script(Behaviour(status=429), vectors(1, usageMetadata={"promptTokenCount": 12}))
+        ingest.put_documents(request(GOOD), CORRELATION)
+        refused, paid = billed(sqlite_database)
+        assert (refused["outcome"], refused["model_answered"], refused["cost_usd"]) == ("ModelOverQuota", None, 0)
+        assert (paid["step"], paid["provider"], paid["outcome"]) == ("embed", "gcp.gemini", "ok")
+        assert (paid["request_id"], paid["trace_id"]) == (CORRELATION.request_id, CORRELATION.trace_id)
+        assert (paid["model_asked"], paid["model_answered"]) == ("gemini-embedding-001",) * 2
+        assert (paid["input_tokens"], paid["cost_usd"]) == (12, Decimal("0.0000018"))
+        assert paid["duration_ms"] > 0
+
+    def test_what_a_call_without_counts_cost_is_not_known(self, server: GeminiServer, sqlite_database: Engine) -> None:
+        server.script(vectors(1))
+        ingest.put_documents(request(GOOD), CORRELATION)
+        (entry,) = billed(sqlite_database)
+        assert (entry["input_tokens"], entry["cost_usd"]) == (0, None)
+
+    def test_calls_of_a_request_that_fails_are_in_the_ledger_too(
+        self, server: GeminiServer, sqlite_database: Engine
+    ) -> None:
+        server.script(vectors(2, usageMetadata={"promptTokenCount": 12}))
+        with pytest.raises(ModelAnswerUnusable):
+            ingest.put_documents(request(GOOD), CORRELATION)
+        (entry,) = billed(sqlite_database)
+        assert (entry["outcome"], entry["input_tokens"]) == ("ModelAnswerUnusable", 12)
+
+    def test_unchanged_documents_cost_nothing(self, sqlite_database: Engine) -> None:
+        ingest.put_documents(request(GOOD), CORRELATION)
+        ingest.put_documents(request(GOOD), Correlation(request_id="r2", trace_id=CORRELATION.trace_id))
+        assert [entry["request_id"] for entry in billed(sqlite_database)] == ["r1"]
+
+
+def test_the_embedded_embedder_leaves_no_entry(sqlite_database: Engine) -> None:
+    ingest.put_documents(request(GOOD), CORRELATION)
+    assert billed(sqlite_database) == []

@@ -1,0 +1,135 @@
+"""Keeping the vector index to what the database says: after a killed write, a move, a reset, a loss."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, update
+
+from common.database.engine import read, write
+from common.database.tables import chunks, document_attributes, documents, knowledge_state, revisions
+from common.knowledge.lexical import DOCUMENT_ID
+from common.knowledge.sentence_vectors import unpack_vectors
+from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsLost, VectorsUnavailable
+from common.llm.embeddings import Embedder
+from common.logging import get_logger
+
+WRITING, DOOMED = "writing", "doomed"  # states of a revision
+
+log = get_logger("knowledge")
+
+
+class Repairer:
+    """Safe to share between threads, and beside writes of this or another process."""
+
+    def __init__(self, engine: Engine, vectors: VectorIndex, embedder: Embedder) -> None:
+        self._engine = engine
+        self._vectors = vectors
+        self._embedder = embedder
+
+    def repair(self) -> None:
+        """See `KnowledgeStore.repair`."""
+        with write(self._engine) as connection:
+            take_turn(connection)
+            connection.execute(update(revisions).values(state=DOOMED))
+        self._warn_of_other_embedders()
+        self.recovering(self.delete_doomed)
+        self.recovering(self._match)
+
+    def fill(self) -> None:
+        """Bring back the vectors that the index has lost; where it holds as many as it should this costs two counts.
+
+        A write asks this first. Equal counts may hide a loss behind as many left-overs, which only `repair` finds.
+        """
+        self.recovering(self._fill)
+
+    def recovering(self, action: Callable[[], None]) -> None:
+        """Do it; where the vector index turns out emptied or damaged, fill it again and do it then."""
+        try:
+            action()
+        except VectorsLost:
+            self._match()
+            action()
+        except VectorsDamaged:  # by a process that was killed while it saved
+            self._vectors.reset()
+            self._match()
+            action()
+
+    def clear_doomed(self) -> None:
+        """`delete_doomed`, put off where the vector index is out of reach: the next write or start does it."""
+        with contextlib.suppress(VectorsUnavailable):
+            self.delete_doomed()
+
+    def delete_doomed(self) -> None:
+        """Delete the vectors of all doomed revisions, whoever doomed them, and then their rows."""
+        query = select(revisions.c.revision, revisions.c.chunks).where(revisions.c.state == DOOMED)
+        with read(self._engine) as connection:
+            doomed = {row.revision: row.chunks for row in connection.execute(query)}
+        if not doomed:
+            return
+        self._vectors.delete([vector_id(one, ordinal) for one, count in doomed.items() for ordinal in range(count)])
+        with write(self._engine) as connection:
+            take_turn(connection)
+            for some in slices(list(doomed)):
+                connection.execute(delete(revisions).where(revisions.c.revision.in_(some)))
+
+    def _fill(self) -> None:
+        with read(self._engine) as connection:
+            query = select(func.count()).select_from(chunks).where(self._is_usable())
+            expected = connection.execute(query).scalar_one()
+        if self._vectors.count() < expected:
+            self._match()
+
+    def _match(self) -> None:
+        """Add to the vector index what it misses, delete what belongs to nothing."""
+        present = self._vectors.ids()
+        with read(self._engine) as connection:  # after `ids`: what is written since then is in none of the two
+            current = set(connection.execute(select(chunks.c.vector_id).where(self._is_usable())).scalars())
+            announced = set(connection.execute(select(revisions.c.revision)).scalars())
+        stray = [one for one in present - current if one.partition(":")[0] not in announced]
+        self._vectors.delete(stray)
+        for some in slices(sorted(current - present)):
+            self._vectors.upsert(self._stored_entries(some))
+
+    def _is_usable(self) -> ColumnElement[bool]:
+        """Whether a chunk's vector is of this embedder."""
+        return chunks.c.document_id.in_(select(documents.c.id).where(documents.c.embedder == self._embedder.name))
+
+    def _warn_of_other_embedders(self) -> None:
+        others = select(func.count()).select_from(documents).where(documents.c.embedder != self._embedder.name)
+        with read(self._engine) as connection:
+            count = connection.execute(others).scalar_one()
+        if count:  # found by their words alone until they are handed in again
+            log.warning("knowledge.embedded_by_another_embedder", count=count, embedder=self._embedder.name)
+
+    def _stored_entries(self, vector_ids: Sequence[str]) -> list[VectorEntry]:
+        with read(self._engine) as connection:
+            query = select(chunks.c.vector_id, chunks.c.document_id, chunks.c.vector)
+            rows = connection.execute(query.where(chunks.c.vector_id.in_(vector_ids))).all()
+            attributes: dict[str, dict[str, str]] = {row.document_id: {} for row in rows}
+            of_documents = select(document_attributes).where(document_attributes.c.document_id.in_(attributes))
+            for row in connection.execute(of_documents):
+                attributes[row.document_id][row.name] = row.value
+        vectors = unpack_vectors([row.vector for row in rows], self._embedder.dimensions)
+        return [
+            VectorEntry(
+                id=row.vector_id,
+                vector=vector,
+                attributes={**attributes[row.document_id], DOCUMENT_ID: row.document_id},
+            )
+            for row, vector in zip(rows, vectors, strict=True)
+        ]
+
+
+def vector_id(revision: str, ordinal: int) -> str:
+    """A chunk's key in the vector index."""
+    return f"{revision}:{ordinal}"
+
+
+def take_turn(connection: Connection) -> None:
+    """Wait for other writers, who might lock the same rows in another order. SQLite has one writer anyway."""
+    connection.execute(select(knowledge_state.c.id).with_for_update())
+
+
+def slices(items: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:
+    """For IN lists, whose length databases limit."""
+    return (items[start : start + size] for start in range(0, len(items), size))
