@@ -4,6 +4,7 @@ A chunk knows the path above it. For a list item that path holds the words that 
 shall notify an applicant within:"), without which the item says nothing.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -163,21 +164,27 @@ def _marker_level(
     """The level whose numbering `marker` continues, or one below the deepest where it starts a list."""
     open_lists = [(level, one) for level, one, *_ in stack if one is not None]
     deepest = max([level for level, *_ in stack if level >= _MARKED], default=_MARKED - 1)
-    follows = [level for level, one in reversed(open_lists) if _follows(one, marker)]
+    follows = next((level for level, one in reversed(open_lists) if _follows(one, marker)), None)
     starts = marker[1] in ("a", "A", "1", "i", "I") and (not open_lists or open_lists[-1][1] != marker)
-    if follows and not (starts and starts_roman):
-        return follows[0]
+    if follows is not None and not (starts and starts_roman):
+        return follows
     if starts or not open_lists:
         return min(deepest + 1, _PLAIN - 1)
-    same_kind = [level for level, one in reversed(open_lists) if _kinds(one) & _kinds(marker)]
-    return same_kind[0] if same_kind else min(deepest + 1, _PLAIN - 1)
+    kinds = _kinds(marker)
+    same_kind = (level for level, one in reversed(open_lists) if _kinds(one) & kinds)
+    return next(same_kind, min(deepest + 1, _PLAIN - 1))
 
 
 def _follows(one: tuple[str, str], other: tuple[str, str]) -> bool:
     """Whether `other` is the next number after `one` in the same list."""
     if one[0] != other[0]:
         return False
-    return one[0] == "-" or other[1] in (_next_letter(one[1]), _next_number(one[1]), _next_roman(one[1]))
+    return one[0] == "-" or other[1] in _successors(one[1])
+
+
+@functools.lru_cache(maxsize=1024)  # asked again and again, for each list that is open above a block
+def _successors(value: str) -> tuple[str, ...]:
+    return _next_letter(value), _next_number(value), _next_roman(value)
 
 
 def _next_letter(value: str) -> str:

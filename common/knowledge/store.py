@@ -38,7 +38,7 @@ from common.llm.embeddings import Embedder
 from common.once import once
 from common.problems import Unavailable
 
-GROUP_CHUNKS = 256  # written in one go: bounds the memory, and how long a reader on disk may be behind
+GROUP_CHUNKS = 256  # written in one go: bounds the memory, and how long a reader on disk may wait
 MAX_ATTEMPTS = 5
 
 _FORMAT = "store-1"  # part of the content hash: what else changes the stored form of the same document

@@ -1,9 +1,11 @@
 """Which figures of a message no formed ratio takes in, so that an answer can say so."""
 
+import re
 from collections.abc import Collection
 
 from functions.query.amounts_text import percent_text, short, usd
 from functions.query.collateral_case import Case
+from functions.query.collateral_steps import FALLS_PERCENT
 from functions.query.entities import Amount, Percentage
 from functions.query.lending_terms import Role
 from functions.query.quantities import YEARS
@@ -28,17 +30,20 @@ _TAKEN_BY: dict[Role, frozenset[str]] = {
     Role.ADVANCE_RATE: frozenset({"coverage"}),
     Role.LIMIT: frozenset({"bound"}),
 }
+_FALL = re.compile(r"\b(?:drop|fall|fell|declin|decreas|lower|shr[iu]nk|los)[a-z]{0,5}\b[^.;,]{0,25}$", re.IGNORECASE)
 _FEWEST_BARE = 100  # below it a plain number is a count, of rooms or of borrowers
 
 
-def unused_figures(case: Case, formed: Collection[str]) -> tuple[str, ...]:
-    """The figures of the newest message that count nowhere, as written in an answer, in the order of the message.
+def unused_figures(case: Case, formed: Collection[str], message: str) -> tuple[str, ...]:
+    """The figures of the newest `message` that count nowhere, as written in an answer, in the order of the message.
 
-    `formed` are the names of the ratios of the answer, and "bound" where it works out which loan or value meets a limit.
+    `formed` are the names of the ratios of the answer, and "bound" where it works out what meets a limit.
     """
     amounts = [(one.start, usd(one.usd)) for one in case.entities.amounts if not _counts(one, case, formed)]
     shares = [
-        (one.start, percent_text(one.percent)) for one in case.entities.percentages if not _holds(one, case, formed)
+        (one.start, percent_text(one.percent))
+        for one in case.entities.percentages
+        if not (_holds(one, case, formed) or _is_shown_fall(one, message, one.start - case.message_start))
     ]
     plain = [
         (one.start, short(one.value))
@@ -47,6 +52,11 @@ def unused_figures(case: Case, formed: Collection[str]) -> tuple[str, ...]:
     ]
     found = sorted((start, text) for start, text in (*amounts, *shares, *plain) if start >= case.message_start)
     return tuple(text for _, text in found)
+
+
+def _is_shown_fall(share: Percentage, message: str, at: int) -> bool:
+    """A fall in value that every answer works out: "if the value drops by 20 %"."""
+    return share.percent in FALLS_PERCENT and _FALL.search(message[max(0, at - 40) : max(0, at)]) is not None
 
 
 def _counts(amount: Amount, case: Case, formed: Collection[str]) -> bool:

@@ -4,6 +4,7 @@ Code, not a model: the same message always gives the same entities, and each kee
 """
 
 import bisect
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +132,7 @@ def extract_entities(message: str) -> Entities:
     )
     amounts = tuple(_amounts(message, numbers, found))
     percentages = tuple(_percentages(numbers, found))
-    named = {one.start for one in (*amounts, *percentages)}
+    named = {*(one.start for one in amounts), *(one.start for one in percentages)}
     return Entities(
         amounts=amounts,
         percentages=percentages,
@@ -196,7 +197,7 @@ def _of_money(message: str, cues: Iterable[_Cue]) -> Iterator[_Cue]:
 def _listed(message: str, numbers: Sequence[Quantity], assigned: dict[int, _Cue]) -> dict[int, _Cue]:
     """Payments in a list have the cue of its first one: "monthly debts 500, 300 and 200"."""
     listed = dict(assigned)
-    for one, other in zip(numbers, numbers[1:], strict=False):
+    for one, other in itertools.pairwise(numbers):
         cue = listed.get(one.start)
         if cue is None or cue.role is not Role.DEBT or cue.start > one.start or other.kind not in ("usd", "bare"):
             continue

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from common.costs.embeddings import embedding_entries
 from common.costs.ledger import LedgerEntry
 from common.costs.prices import cost_usd
 from common.function import Correlation
 from common.llm.chat import ChatAnswer, ChatModel, ChatRequest, ModelError, ModelTimeout, Passage, TokenUsage
+from common.llm.spent import recording
 from common.logging import get_logger
 from functions.query.agent import Retrieved, Status
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 log = get_logger("tools")
 
 _DOING = {"draft": "drafting", "critique": "reviewing"}  # what a client is told while a step goes on
+
+CANCELLED = "cancelled"
+UNKNOWN_COST = frozenset({CANCELLED, ModelTimeout.__name__})
 
 GeneratedAnswer = Generator[Status, None, ChatAnswer]
 
@@ -48,7 +53,12 @@ class QueryTools:
 
     def retrieve(self, question: str, *, where: dict[str, str] | None = None) -> Retrieved:
         started = time.monotonic()
-        found = self.retriever().retrieve(question, where=where)
+        seconds = min(self.model_timeout_seconds, self.deadline - started)
+        with recording() as calls:
+            found = self.retriever().retrieve(question, where=where, timeout_seconds=seconds)
+        self.entries += embedding_entries(
+            calls, self.correlation, at=self.clock(), session_id=self.session_id, agent=self.agent
+        )
         self.passages += found.passages
         log.info(
             "retrieval.finished",
@@ -61,12 +71,12 @@ class QueryTools:
 
     def generate(self, step: str, request: ChatRequest) -> GeneratedAnswer:
         started = time.monotonic()
-        outcome = "cancelled"  # what stands when the client goes away in the middle
+        seconds = min(self.model_timeout_seconds, self.deadline - started)
+        if seconds <= 0:
+            raise ModelTimeout  # no call was made, so none is noted
+        outcome = CANCELLED  # what stands when the client goes away in the middle
         answer: ChatAnswer | None = None
         try:
-            seconds = min(self.model_timeout_seconds, self.deadline - time.monotonic())
-            if seconds <= 0:
-                raise ModelTimeout
             answer = yield from self._chunks(step, replace(request, timeout_seconds=seconds))
             outcome = "ok"
         except ModelError as error:
@@ -97,7 +107,9 @@ class QueryTools:
     def _note(self, step: str, model: ChatModel, answer: ChatAnswer | None, outcome: str, started: float) -> None:
         now = self.clock()
         answered = answer.model if answer else None
-        counted = answer.usage if answer else TokenUsage()
+        # A call that was left in the middle may be billed all the same; one that was refused is not.
+        unanswered = None if outcome in UNKNOWN_COST else TokenUsage()
+        counted = answer.usage if answer else unanswered
         usage = counted or TokenUsage()
         cost = None  # where no counts came nobody knows
         if counted is not None:

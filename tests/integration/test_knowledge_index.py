@@ -192,7 +192,9 @@ def test_without_the_vector_index_a_search_fails_or_is_lexical_by_wish(database:
 
 
 def test_a_search_during_a_change_is_made_again(database: Engine, index: Index) -> None:
-    store = store_over(database, MemoryVectors(DIMENSIONS), prefix="s")
+    inner: VectorIndex = MemoryVectors(DIMENSIONS)
+    store = store_over(database, inner, prefix="s")
+    store.repair()
     changes = [lambda: store.delete("car"), lambda: store.delete("ship")]
 
     class Changing(Spying):
@@ -204,7 +206,6 @@ def test_a_search_during_a_change_is_made_again(database: Engine, index: Index) 
                 changes.pop()()
             return super().search(vector, limit)
 
-    inner: VectorIndex = MemoryVectors(DIMENSIONS)
     changing = Changing(inner)
     assert Index(database, changing, WordEmbedder()).search("value", 5)
     assert changing.asked == 3

@@ -5,11 +5,12 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
 
-from tests.emulators import emulator
+from tests.emulators import Emulator, emulator
 
 QUESTIONS = (
     "What is the supervisory loan-to-value limit for raw land?",
@@ -23,6 +24,11 @@ QUESTIONS = (
     "Who decides on an exception in the sample policy?",
     "Is $500,000 & 80% enough; or not?",
 )
+
+
+def quiet_emulator(folder: str) -> AbstractContextManager[Emulator]:
+    """Its lines go to a pipe that nobody reads while it is measured, so there must be few."""
+    return emulator(Path(folder), LOG_LEVEL="WARNING")
 
 
 def ask(client: httpx.Client, question: str) -> float:

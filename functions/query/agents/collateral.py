@@ -4,7 +4,7 @@ It explains and hands over to a person; it never approves or declines.
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from functions.query.agent import AgentCard, Ask, Citation, Degradation, Reply, Status
@@ -25,6 +25,14 @@ _HAND_OVER = (
 _PLEASE_CHECK = "Please check the amounts and send them again."
 _SURE, _READ_INTO, _INCOMPLETE = 1.0, 0.85, 0.6  # words plain; read into; with figures that count nowhere
 _SCORE_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remarks:
+    """Figures of the message that count nowhere, and the currency of its amounts where it is not the US dollar."""
+
+    unused: tuple[str, ...]
+    foreign: tuple[str, ...]
 
 
 def run(ask: Ask) -> Generator[Status | Reply, None, None]:
@@ -51,7 +59,9 @@ def run(ask: Ask) -> Generator[Status | Reply, None, None]:
     )
     degraded = tuple(dict.fromkeys(reason for one in found for reason in one.degraded))
     foreign = tuple(code for code in currencies(ask.message) if code != "USD")
-    yield _reply(case, ratios, limits, citations, degraded, foreign)
+    formed = {*(ratio.name for ratio in ratios), *(["bound"] if limits.what_if else [])}
+    remarks = Remarks(unused=unused_figures(case, formed, ask.message), foreign=foreign)
+    yield _reply(case, ratios, limits, citations, degraded, remarks)
 
 
 def _doubts(message: str) -> Iterator[str]:
@@ -86,17 +96,16 @@ def _reply(
     limits: Standing,
     citations: tuple[Citation, ...],
     degraded: tuple[Degradation, ...],
-    foreign: Sequence[str],
+    remarks: Remarks,
 ) -> Reply:
     steps = (*case.derived, *(step for ratio in ratios for step in ratio.steps))
     extra = tuple(line for line in limits.lines if line not in steps)
     falls = sensitivity(case)
     table = _haircut_table(case) if shows_coverage(case) else ""
-    unused = unused_figures(case, {*(ratio.name for ratio in ratios), *(["bound"] if limits.what_if else [])})
     statements = [one for one in (limits.statement, table) if one]
     paragraphs = [
-        _lead(ratios, limits, "" if foreign else "$"),
-        " ".join(_remarks(unused, foreign)),
+        _lead(ratios, limits, "" if remarks.foreign else "$"),
+        " ".join(_remarks(remarks)),
         _list("Steps:", steps),
         " ".join([*_marked(statements, case, citations), *limits.comparison]),
         _list("Largest loan and least value:", limits.what_if),
@@ -107,19 +116,24 @@ def _reply(
     return Reply(
         answer="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
         answered=True,
-        confidence=_INCOMPLETE if unused else _READ_INTO if case.derived or foreign else _SURE,
+        confidence=_INCOMPLETE if remarks.unused else _READ_INTO if case.derived or remarks.foreign else _SURE,
         citations=citations,
-        calculation=(*steps, *extra, *((table,) if table else ()), *limits.what_if, *falls),
+        calculation=(*steps, *extra, *((table,) if table else ()), *limits.what_if, *falls, *_not_used(remarks)),
         degraded=degraded,
     )
 
 
-def _remarks(unused: Sequence[str], foreign: Sequence[str]) -> Iterator[str]:
-    if unused:
-        which = "it stands" if len(unused) == 1 else "they stand"
-        yield f"I did not use {_joined(unused)}: tell me what {which} for if the result should take account of it."
-    if foreign:
-        yield f"The amounts are taken as they stand, in {_joined(foreign)}; nothing is converted."
+def _remarks(remarks: Remarks) -> Iterator[str]:
+    if remarks.unused:
+        which = "it stands" if len(remarks.unused) == 1 else "they stand"
+        yield f"I did not use {_joined(remarks.unused)}: tell me what {which} for if it belongs into the result."
+    if remarks.foreign:
+        yield f"The amounts are taken as they stand, in {_joined(remarks.foreign)}; nothing is converted."
+
+
+def _not_used(remarks: Remarks) -> Iterator[str]:
+    if remarks.unused:
+        yield f"Not used: {_joined(remarks.unused)}"
 
 
 def _lead(ratios: Sequence[Worked], limits: Standing, sign: str) -> str:

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from common.knowledge import chunks
@@ -159,3 +161,41 @@ def test_numbers_of_another_style_follow_nothing() -> None:
 def test_a_gap_in_the_numbering_continues_the_list_of_its_kind() -> None:
     assert depths("(a) One.\n\n(1) Two.\n\n(d) Three.") == {"(a)": 0, "(1)": 1, "(d)": 0}
     assert depths("(a) One.\n\n(7) Seven.") == {"(a)": 0, "(7)": 1}
+
+
+LONG = {
+    "markers that may be Roman": "(h) alpha beta\n(i) gamma delta\n",
+    "lists in lists": "(a) x (1) y:\n(1) z:\n(i) alpha:\n(ii) beta\n",
+    "headings": "# Alpha\n\n## Beta\n\n### Gamma\n\n",
+    "tables": "| Raw land | 65 percent |\n",
+    "sentences": "The end is near. ",
+    "one word": "a",
+    "blank lines": "\n \n\t",
+    "dots": ".",
+    "marks and quotes": "?!.)\u201d",
+}
+
+
+@pytest.mark.parametrize("part", LONG.values(), ids=LONG.keys())
+def test_the_time_grows_with_the_length_and_no_faster(part: str) -> None:
+    def seconds(characters: int) -> float:
+        text = part * (characters // len(part))
+        began = time.process_time()
+        chunk("Title", text)
+        return time.process_time() - began
+
+    # Eight times the text: squared it would take 64 times as long. Below a second noise decides.
+    assert seconds(200_000) < max(1.0, 20 * seconds(25_000))
+
+
+def test_a_line_of_a_megabyte_is_cut_at_once() -> None:
+    text = "a" * 1_000_000
+    began = time.process_time()
+    assert [one.text for one in chunk("Title", text)] == [text]
+    assert time.process_time() - began < 1.0
+
+
+def test_a_very_long_heading_is_not_repeated_in_full_by_each_chunk_below_it() -> None:
+    found = chunk("Title", f"# {'word' * 1000}\n\n" + "The land is lent on.\n\n" * 200)
+    assert len(found) > 3
+    assert {len(one.heading) for one in found[1:]} == {500}

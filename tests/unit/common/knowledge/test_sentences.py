@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from common.knowledge.sentences import split_clauses, split_sentences
@@ -61,3 +63,12 @@ def test_a_long_sentence_is_cut_after_clauses() -> None:
 def test_a_clause_longer_than_the_limit_stays_whole() -> None:
     text = "One two three four five, six."
     assert split_clauses(text, (0, len(text)), 2) == [(0, 24), (25, 29)]
+
+
+@pytest.mark.parametrize("part", [".", ". ", "...", "?!)", "\n ", "a, ", ",", "U.S. ", '."\n'])
+def test_a_long_text_of_marks_is_split_at_once(part: str) -> None:
+    text = part * (200_000 // len(part))
+    began = time.process_time()
+    split_sentences(text)
+    split_clauses(text, (0, len(text)), 30)
+    assert time.process_time() - began < 3.0

@@ -86,7 +86,7 @@ def test_the_smallest_value_is_rounded_up_to_a_cent() -> None:
 
 @given(value=AMOUNTS, limit=LIMITS)
 def test_the_largest_loan_never_exceeds_the_limit(value: Decimal, limit: Decimal) -> None:
-    assert loan_to_value(largest_loan(value, limit), value) <= limit
+    assert combined_loan_to_value((largest_loan(value, limit),), value) <= limit
 
 
 @given(loan=AMOUNTS, limit=LIMITS)

@@ -13,7 +13,7 @@ from common.database.engine import read
 from common.database.tables import ledger_entries, sessions, turns
 from common.problems import FieldError, NotFound
 from functions.query.agent import Turn
-from functions.query.sessions import SessionStore, TurnRecord, estimated_tokens
+from functions.query.sessions import ANSWER_TOKENS, SessionStore, TurnRecord, estimated_tokens
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -139,6 +139,14 @@ def test_history_ends_at_a_turn_that_does_not_fit_and_does_not_skip_it(store: Se
     store.record(turn(message="long" * 1_000, answer="long"), [])
     store.record(turn(message="newest", answer="newest"), [])
     assert [one.message for one in store.history("s1", 100)] == ["newest"]
+
+
+def test_a_long_answer_is_cut_in_history_so_that_ten_turns_fit(store: SessionStore) -> None:
+    for number in range(10):
+        store.record(turn(message=f"what if it was {number}?", answer="word " * 300), [])
+    kept = store.history("s1", 680)
+    assert len(kept) == 10
+    assert {len(one.answer) <= 4 * ANSWER_TOKENS and one.answer.endswith("…") for one in kept} == {True}
 
 
 def test_history_of_a_session_without_turns_is_empty(store: SessionStore) -> None:

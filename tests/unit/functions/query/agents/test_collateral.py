@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from functions.query.agent import Retrieved
 from functions.query.agents.collateral import AGENT
 from functions.query.figures import figures, is_supported
 from tests.unit.functions.query import utterances
@@ -383,3 +384,130 @@ def test_quotes_stand_verbatim_in_their_document() -> None:
     for message in AGENT.examples:
         for citation in asked(message).citations:
             assert citation.quote in documents[citation.document_id][1]
+
+
+@pytest.mark.parametrize(
+    ("message", "unused"),
+    [
+        ("house worth 400k, loan 350k, 30k of something", "30,000"),
+        ("house worth 400k, loan 350k at 7% over 30 years", "7 %"),
+        ("house worth 400k, loan 350k, income 5,000", "5,000"),
+        ("house worth 400k, loan 350k, credit score 680", "680"),
+        ("house appraised at 400k, worth 390k, loan 350k", "390,000"),
+        ("house worth 400k, loan 350k, 40k down", "40,000"),
+        ("house worth 400k, loan 350k, 10% down", "10 %"),
+        ("income 5,000, income 6,000, debts 1,500", "5,000"),
+    ],
+)
+def test_a_figure_that_counts_nowhere_is_named_and_lowers_the_confidence(message: str, unused: str) -> None:
+    reply = asked(message)
+    assert reply.answered
+    assert f"I did not use {unused}:" in reply.answer
+    assert f"Not used: {unused}" in reply.calculation
+    assert reply.confidence < 0.85
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "house worth 400k, loan 350k, second lien 20k",
+        "first mortgage 200k, home worth 400k, HELOC limit 100k with 60k undrawn",
+        "Purchase price 500,000, appraised at 480,000, 20% down",
+        "AR 500k at 85% and inventory 400k at 50% against a 600k line",
+        "NOI 120k and payments of 100k",
+        "Our policy limit is 75%, loan 300k, office building worth 390k",
+        "raw land worth 400k, loan 200k, what if the value drops by 20%?",
+        "She earns 84,000 a year and pays 2,300 a month on her debts",
+    ],
+)
+def test_where_every_figure_counts_nothing_is_remarked(message: str) -> None:
+    assert "did not use" not in asked(message).answer
+
+
+@pytest.mark.parametrize(
+    ("message", "doubt"),
+    [
+        ("house 4OOk loan 350k", "“4OOk” has letters among its digits"),
+        ("house 400k loan 35ok", "“35ok” has letters among its digits"),
+        ("house -400k loan 350k", "“-400k” is an amount below zero"),
+        ("house 400k, loan -$20k", "“-$20k” is an amount below zero"),
+        ("house worth 400.000, loan 350k", "“400.000” may have a decimal point or a thousands separator"),
+        ("house 400k, loan 350k, second lien 20,00", "“20,00” has commas where no thousands end"),
+        ("house 400k, loan 350q", "“350q” has letters behind it that I do not know"),
+        ("house €400k, loan $350k", "The amounts are in EUR and USD."),
+    ],
+)
+def test_a_number_that_cannot_be_read_for_certain_is_asked_about(message: str, doubt: str) -> None:
+    reply = asked(message)
+    assert not reply.answered
+    assert doubt in reply.answer
+    assert reply.calculation == ()
+
+
+def test_amounts_in_another_currency_are_taken_as_they_stand() -> None:
+    reply = asked("raw land worth EUR 400k, how much can I borrow?")
+    assert reply.answer.startswith("Largest loan at 65 %: 260,000.")
+    assert "in EUR; nothing is converted" in reply.answer
+    assert reply.confidence < 1
+
+
+def test_a_loan_of_zero_is_refused() -> None:
+    reply = asked("house 400k, loan 0")
+    assert not reply.answered
+    assert "above zero" in reply.answer
+
+
+def test_every_lien_of_a_run_of_words_and_amounts_is_counted() -> None:
+    reply = asked("house 400k loan 350k second lien 20k third lien 15k")
+    assert reply.answer.startswith("LTV is 87.5 %, CLTV is 96.25 %.")
+
+
+def test_the_limit_of_a_home_equity_line_is_no_limit_on_the_ratio() -> None:
+    message = "LTV for loan of $350k; property value $400k; second mortgage of $30k; HELOC undrawn 40k limit 50k"
+    assert asked(message).answer.startswith("LTV is 87.5 %, CLTV is 97.5 %, HCLTV is 107.5 %.")
+
+
+@pytest.mark.parametrize("between", ["; ", ", "])
+def test_payments_in_a_list_are_added(between: str) -> None:
+    reply = asked(f"monthly debts 500, 300 and 200{between}income 4000 a month")
+    assert reply.calculation == ("DTI = (500 + 300 + 200) / 4,000 = 25 %",)
+
+
+def test_a_ratio_that_rounds_to_its_limit_is_shown_with_the_decimals_that_part_them() -> None:
+    reply = asked("raw land worth 100k, loan 65001")
+    assert reply.answer.startswith("LTV is 65.001 %. LTV is above the supervisory limit of 65 %")
+    assert asked("raw land worth 300m, loan 195,001").answer.startswith("LTV is 0.07 %.")
+    assert "LTV is 65.0000003 %" in asked("raw land worth 300m, loan 195,000,001").answer
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ratio"),
+    [
+        ("NOI 120k", "95k", "DSCR = 120,000 / 95,000"),
+        ("debt service 95k", "120k", "DSCR = 120,000 / 95,000"),
+        ("monthly income 6,000", "2,100", "DTI = 2,100 / 6,000"),
+    ],
+)
+def test_a_lone_amount_completes_the_ratio_that_was_begun(first: str, second: str, ratio: str) -> None:
+    assert asked(first, second).calculation[0].startswith(ratio)
+
+
+def test_a_new_deal_takes_nothing_from_the_one_before() -> None:
+    reply = asked("house worth 400k, loan 350k, second lien 20k", "new deal: loan 100k")
+    assert not reply.answered
+    assert asked("house worth 400k, loan 350k", "new deal: loan 100k", "raw land worth 200k").answer.startswith(
+        "LTV is 50 %."
+    )
+
+
+def test_citations_carry_scores_of_four_digits() -> None:
+    desk = Desk()
+    plain = desk.shelf.retrieve
+    score = 0.123456789
+
+    def retrieve(question: str, where: dict[str, str] | None = None) -> Retrieved:
+        found = plain(question, where=where)
+        return replace(found, passages=tuple(replace(one, score=score) for one in found.passages))
+
+    desk.shelf.retrieve = retrieve  # type: ignore[method-assign]  # a shelf that scores otherwise
+    assert [one.score for one in desk.ask("raw land worth 400k, loan 350k").citations] == [0.1235]
