@@ -16,6 +16,8 @@ CHUNKER = "structure-5"
 """Part of every document's content hash: a new name makes the next ingest cut and embed everything again."""
 
 TARGET_WORDS = 150  # a chunk takes in its neighbours up to here; with its path it still fits an embedder of 256 tokens
+MAX_SENTENCE_WORDS = 600  # what is longer is no sentence
+_WORD = re.compile(r"\S{1,2000}")
 MIN_WORDS = 60  # and does not end before here where the next paragraph still belongs to it
 _LEAD_WORDS = 24  # most words of one step of the path
 _STEP_CHARACTERS = 500  # nor is one longer: each chunk below repeats it
@@ -292,4 +294,17 @@ def _sentences(text: str, block: Block) -> Iterator[Span]:
     spans = split_sentences(text, block.start, block.end)
     if len(spans) > 1 and len(text[slice(*spans[0])].split()) <= _RUN_IN_WORDS:
         spans[:2] = [(spans[0][0], spans[1][1])]
-    yield from spans
+    for start, end in spans:
+        yield from _bounded(text, start, end)
+
+
+def _bounded(text: str, start: int, end: int) -> Iterator[Span]:
+    """The span, or pieces of it at white space where it is longer than any sentence: a table, data, text without
+    full stops."""
+    words = list(_WORD.finditer(text, start, end)) if end - start > MAX_SENTENCE_WORDS else []
+    if len(words) <= MAX_SENTENCE_WORDS:
+        yield start, end
+        return
+    for first in range(0, len(words), MAX_SENTENCE_WORDS):
+        last = words[min(first + MAX_SENTENCE_WORDS, len(words)) - 1]
+        yield words[first].start(), last.end()

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from common.knowledge import chunks
-from common.knowledge.chunks import MIN_WORDS, TARGET_WORDS, blocks, chunk, context
+from common.knowledge.chunks import MAX_SENTENCE_WORDS, MIN_WORDS, TARGET_WORDS, blocks, chunk, context
 
 RULE = """# 12 CFR 1002.9 Notifications.
 
@@ -199,3 +199,11 @@ def test_a_very_long_heading_is_not_repeated_in_full_by_each_chunk_below_it() ->
     found = chunk("Title", f"# {'word' * 1000}\n\n" + "The land is lent on.\n\n" * 200)
     assert len(found) > 3
     assert {len(one.heading) for one in found[1:]} == {500}
+
+
+def test_text_without_full_stops_is_cut_between_words() -> None:
+    text = "word " * 5_000
+    found = chunk("Data", text)
+    assert all(len(one.text.split()) <= MAX_SENTENCE_WORDS for one in found)
+    assert sum(len(one.text.split()) for one in found) == 5_000
+    assert all(text[one.start : one.end] == one.text for one in found)
