@@ -12,7 +12,7 @@ from common.problems import Unavailable
 from common.settings import Settings
 from local.catalogue import ROOT, load_catalogue
 
-EXAMPLE_QUESTION = "How long is a UCC financing statement effective?"
+EXAMPLE_QUESTION = "What is the supervisory loan-to-value limit for raw land?"
 
 log = get_logger("emulator")
 

@@ -64,8 +64,8 @@ class ExtractiveModel:
         chosen = _choose(ranked, self._answer_words) if is_supported else []
         if not chosen:
             return Draft(answered=False, answer=NOT_ANSWERED, citations=[])
-        numbers = list(dict.fromkeys(statement.passage.number for statement in chosen))
         lead = next((one for one in chosen if not one.points_back), chosen[0])
+        numbers = list(dict.fromkeys(statement.passage.number for statement in (lead, *chosen)))
         # After the lead as they follow each other in their documents, so that "It" comes after what it speaks of.
         rest = sorted(
             (one for one in chosen if one is not lead), key=lambda one: (numbers.index(one.passage.number), one.start)
@@ -74,10 +74,7 @@ class ExtractiveModel:
         return Draft(
             answered=True,
             answer="\n\n".join(f"{statement.words} [{statement.passage.number}]" for statement in shown),
-            citations=[
-                DraftCitation(passage=number, quote=_best_of(number, chosen).quote)
-                for number in dict.fromkeys(statement.passage.number for statement in shown)
-            ],
+            citations=[DraftCitation(passage=number, quote=_best_of(number, chosen).quote) for number in numbers],
         )
 
 
