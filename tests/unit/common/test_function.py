@@ -1,5 +1,6 @@
 """The spine: correlation, refusals, the access line, the description; over a function of the test's own."""
 
+import io
 import json
 import logging
 from collections.abc import Generator
@@ -346,3 +347,16 @@ def test_production_lines_are_json_in_cloud_loggings_fields(
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["severity"], line["message"], line["status"]) == ("INFO", "request.finished", 200)
     assert logging.getLevelName(line["severity"]) == logging.INFO
+
+
+def test_a_client_that_hangs_up_in_its_body_leaves_no_traceback(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class GoneAway(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise ConnectionResetError
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/live", "wsgi.input": GoneAway(), "wsgi.input_terminated": True}
+    response = function(flask.Request(environ))
+    assert response.status_code == 200
+    assert "request.body_left" in capsys.readouterr().out
