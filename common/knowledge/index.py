@@ -5,6 +5,7 @@ lexical, .626 dense, .605 fused by rank; regulatory: .704 against .692, .578, .6
 """
 
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -233,6 +234,7 @@ class MemoryIndex(Index):
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__(_memory_engine(), MemoryVectors(embedder.dimensions), embedder)
+        weakref.finalize(self, self._engine.dispose)  # closes its connection, which nobody else can
 
     def add(self, texts: Iterable[tuple[str, str]]) -> None:
         """Index texts under ids that were not given before, each as one chunk, as it is."""
