@@ -18,7 +18,7 @@ from common.problems import FieldError, InvalidRequest
 from common.settings import Settings, settings
 from functions.query.agent import AgentCard, Ask, Citation, Reply, Status, Turn
 from functions.query.entities import Entities, extract_entities
-from functions.query.follow_up import is_ellipsis
+from functions.query.follow_up import SMALL_TALK, is_ellipsis
 from functions.query.grounding import hold, sentences_with_marks
 from functions.query.models import (
     CitationModel,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from functions.query.retrieval import Retriever
 
 KNOWLEDGE = "knowledge"
-SMALL_TALK = frozenset({"greeting", "help"})  # nothing goes on from a turn of these
 CLEAR = 0.65  # confidence from which the documents need not be asked first
 ASKS_BACK = "fallback"  # the agent named in an answer that asks back
 
@@ -303,7 +302,7 @@ def retriever() -> "Retriever":
     from common.llm.models import embedder
     from functions.query.retrieval import Retriever
 
-    return Retriever(knowledge_index(), knowledge_index(), embedder(), settings())
+    return Retriever(knowledge_index(), embedder(), settings())
 
 
 def _now() -> datetime:

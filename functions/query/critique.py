@@ -33,6 +33,9 @@ class Scores(BaseModel):
     faults: list[str] = Field(description="Each fault in a few words; empty when there is none.")
 
 
+SCHEMA = Scores.model_json_schema()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Critique:
     """`score` is 0 to 1; `faults` go to the next round, never into a log."""
@@ -53,7 +56,7 @@ def critique(
         instruction=INSTRUCTION,
         question=f"Question:\n{question}\n\nDrafted answer:\n{grounded.answer}",
         passages=tuple(passages),
-        json_schema=Scores.model_json_schema(),
+        json_schema=SCHEMA,
         max_output_tokens=512,
     )
     answer = yield from ask.tools.generate("critique", request)

@@ -2,6 +2,7 @@
 
 import re
 
+SMALL_TALK = frozenset({"greeting", "help"})  # agents whose turns nothing goes on from
 ELLIPSIS_WORDS = 6
 REFERRING_WORDS = 12
 

@@ -50,10 +50,6 @@ class Search(Protocol):
 
     def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]: ...
 
-
-class Generation(Protocol):
-    """What is needed of `common.knowledge.store.KnowledgeStore`."""
-
     def generation(self) -> int: ...
 
 
@@ -73,14 +69,12 @@ class Retriever:
     def __init__(
         self,
         index: Search,
-        store: Generation,
         embedder: Embedder,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` gives seconds, and ages the cache."""
         self._index = index
-        self._store = store
         self._embedder = embedder
         self._budget_words = int(settings.evidence_tokens / TOKENS_PER_WORD)
         self._cache: TTLCache[tuple[object, ...], Retrieved] = TTLCache(
@@ -96,7 +90,7 @@ class Retriever:
         "retrieval"). `timeout_seconds` bounds embedder and vector index together, whatever the number of parts.
         """
         try:
-            key = (self._store.generation(), question, tuple(sorted((where or {}).items())))
+            key = (self._index.generation(), question, tuple(sorted((where or {}).items())))
             with self._lock:
                 known = self._cache.get(key)
             if known is not None:

@@ -339,4 +339,4 @@ def test_a_url_that_chroma_cannot_use_is_refused_with_the_reason(url: str, reaso
 
 
 def test_a_url_may_end_in_a_slash() -> None:
-    ChromaIndex.on_server("https://chroma.example.com/", WordEmbedder())
+    assert isinstance(ChromaIndex.on_server("https://chroma.example.com/", WordEmbedder()), ChromaIndex)

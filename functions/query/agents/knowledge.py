@@ -9,7 +9,7 @@ from common.logging import get_logger
 from common.settings import settings
 from functions.query.agent import AgentCard, Ask, Degradation, Reply, Retrieved, Status
 from functions.query.critique import Critique, critique, review_of_extract
-from functions.query.follow_up import refers_back
+from functions.query.follow_up import SMALL_TALK, refers_back
 from functions.query.grounding import Grounded, ground, left_out
 from functions.query.planner import draft, draft_request, read_draft
 
@@ -51,7 +51,7 @@ def run(ask: Ask) -> Generator[Status | Reply, None, None]:
 
 def in_context(ask: Ask) -> str:
     """The question with the one before it, where it reads as a follow-up ("and for raw land?")."""
-    spoken_of = [turn.message for turn in ask.history if turn.agent not in {"greeting", "help"}]
+    spoken_of = [turn.message for turn in ask.history if turn.agent not in SMALL_TALK]
     if not spoken_of or not refers_back(ask.message):
         return ask.message
     return f"{spoken_of[-1]}\n{ask.message}"

@@ -68,6 +68,9 @@ class SearchAway:
     def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]:
         return self._inner.frequencies(terms)
 
+    def generation(self) -> int:
+        return self._inner.generation()
+
 
 class SilentEmbedder(WordEmbedder):
     def embed_query(self, text: str) -> FloatVector:
@@ -101,9 +104,7 @@ class Base:
         self.clock = Ticking()
         self.store: KnowledgeStore = store_over(engine, vectors)
         self.index = SearchAway(Index(engine, vectors, WordEmbedder()))
-        self.retriever = Retriever(
-            self.index, self.store, embedder or WordEmbedder(), load_settings(**settings), self.clock
-        )
+        self.retriever = Retriever(self.index, embedder or WordEmbedder(), load_settings(**settings), self.clock)
         self.store.put([document("records", RECORDS, topic="files"), document("notices", NOTICES, topic="letters")])
 
 
