@@ -1,5 +1,6 @@
 """The legacy Gemini adapter in the package's own environment, where protobuf is older than everything else wants."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -29,7 +30,7 @@ with GeminiServer() as server:
     assert "gapic" in server.requests[0].headers["x-goog-api-client"]
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("legacy-gemini")]  # one process makes the environment
+pytestmark = pytest.mark.slow
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -65,22 +66,28 @@ def python() -> Path:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     folder = ROOT / "data" / ".cache" / f"legacy-gemini-{version}-{lock}"
-    found = folder / "bin" / "python"
-    if (folder / "complete").exists():
-        return found
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # one of the test processes makes it, the others wait
+        if not (folder / "complete").exists():
+            make_environment(folder)
+    return folder / "bin" / "python"
+
+
+def make_environment(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run left
     beside = Path(sys.executable).with_name("uv")
     uv = str(beside) if beside.exists() else shutil.which("uv")
     if uv is None:
         unavailable("there is no uv to make it (pip install uv)")
     for command in (
-        (uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder),
-        (uv, "pip", "install", "--quiet", "--require-hashes", "--python", found, "-r", LOCK),
+        (uv, "venv", "--quiet", "--python", sys.executable, folder),
+        (uv, "pip", "install", "--quiet", "--require-hashes", "--python", folder / "bin" / "python", "-r", LOCK),
     ):
         made = run(*command)
         if made.returncode != 0:
             unavailable(made.stderr[-500:])
     (folder / "complete").touch()
-    return found
 
 
 @pytest.mark.timeout(400)
