@@ -27,14 +27,86 @@ class Settings(BaseSettings):
     # Where things are
     environment: Literal["development", "production"] = Field(
         "development",
-        description="development: readable log lines; production: JSON lines for Cloud Logging.",
+        description="development: everything on this machine, for one person; production: for others, over a network.",
     )
     data_dir: Path = Field(
         Path(), description="Folder that holds all local state: the database, the vectors, the environment."
     )
     host: Text = Field("127.0.0.1", description="Address the local emulator listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the local emulator listens on; 0 takes a free one.")
+
+    # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line.")
+    json_logs: bool | None = Field(
+        None,
+        description="Whether log lines are JSON in Cloud Logging's fields. Without it: in production only.",
+    )
+    log_file: Path | None = Field(None, description="File that gets every log line too, as JSON.")
+    log_to: Literal["stdout", "api"] = Field(
+        "stdout",
+        description="stdout: the platform collects the lines; api: google-cloud-logging sends them itself.",
+    )
+    google_cloud_project: Text | None = Field(
+        None, description="Project that traces and log lines belong to, where they go to Google Cloud."
+    )
+    mask_kinds: Text = Field(
+        "all",
+        description="Personal data and secrets that are masked everywhere: all, or some of "
+        "EMAIL, PHONE, SSN, CREDIT_CARD, IP, IBAN, US_BANK, SECRET, separated by commas.",
+    )
+    mask_allow: Text | None = Field(
+        None, description="Texts that are never masked, as the desk's own address, separated by commas."
+    )
+    pseudonym_key: SecretStr | None = Field(
+        None,
+        description="Key of at least 16 characters; with it masks in log lines carry a keyed pseudonym, "
+        "as in [EMAIL:3f2a91c4], by which lines of one person can be told together.",
+    )
+
+    # Traces
+    service_name: Text = Field("loan-collateral-check", description="Name of this service in traces and metrics.")
+    trace_exporter: Literal["none", "console", "otlp", "cloud-trace"] = Field(
+        "none", description="Where spans go; otlp is for Jaeger, Tempo and the OpenTelemetry Collector."
+    )
+    otlp_endpoint: Text | None = Field(
+        None,
+        description="Receiver of OTLP: http://HOST:4318, or grpc://HOST:4317 (grpcs:// with TLS). "
+        "Without it: http://127.0.0.1:4318.",
+    )
+    jaeger_host: Text | None = Field(
+        None, description="Host of a Jaeger; as TRACE_EXPORTER=otlp with OTLP_ENDPOINT=grpc://HOST:4317."
+    )
+    trace_sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="Share of traces that are kept; those with an error are kept always."
+    )
+    trace_content: bool = Field(
+        False, description="Whether spans of model calls carry messages and answers, masked. They never do without it."
+    )
+
+    # Metrics, and how telemetry leaves
+    pushgateway_url: Text | None = Field(None, description="URL of a Pushgateway that metrics are pushed to.")
+    push_every_seconds: float = Field(15.0, gt=0, le=3600, description="Time between two pushes, in seconds.")
+    telemetry_timeout_seconds: float = Field(
+        2.0, gt=0, le=30, description="Longest time for one export of spans or one push of metrics, in seconds."
+    )
+    telemetry_wait_ms: int = Field(
+        50,
+        ge=0,
+        le=1000,
+        description="Longest time that the end of a request waits for telemetry that is due, in milliseconds; "
+        "only on Cloud Run, where an instance may stand still after its answer.",
+    )
+    k_service: Text | None = Field(None, description="Set by Cloud Run and Knative: the service's name.")
+    k_revision: Text | None = Field(None, description="Set by Cloud Run and Knative: the revision's name.")
+
+    # Health
+    health_timeout_ms: int = Field(
+        80, ge=10, le=10_000, description="Longest time for one component's health check, in milliseconds."
+    )
+    health_cache_seconds: float = Field(
+        5.0, ge=0, le=300, description="How long a health report is given again, in seconds."
+    )
+    min_free_disk_mb: int = Field(100, ge=0, description="Free space in DATA_DIR below which the disk is unhealthy.")
 
     # Database and indexes
     database_url: SecretStr | None = Field(
@@ -110,6 +182,10 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{(self.data_dir / 'database' / 'loan_collateral.db').absolute()}"
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
 
     @property
     def has_gemini(self) -> bool:
