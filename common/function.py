@@ -1,16 +1,15 @@
 """The spine: one `Function` gives every route its correlation, checks, telemetry and errors.
 
 The Functions Framework hands every path and method to one callable; `Function.entry_point` makes that callable.
-What comes in passes, in this order: correlation, address and method, format, guards, size, body. Whatever escapes
-becomes a problem document, here and nowhere else.
+What comes in passes, in this order: address and method, correlation, format, guards, size, body. Whatever escapes
+becomes a problem document, here and nowhere else. Every request has a span, measures and a line (`common.exchange`).
 """
 
-import io
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import FunctionType
@@ -18,35 +17,33 @@ from typing import Any, Generic, TypeVar
 
 import flask
 import werkzeug.exceptions
-from pydantic import BaseModel, ValidationError
-from werkzeug.datastructures import Headers
+from pydantic import BaseModel
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.routing import Map, Rule
-from werkzeug.wsgi import get_input_stream
 
-from common.logging import frames_of, get_logger, log_context, setup_logging
+from common.exchange import Exchange
+from common.logging import bind_context, frames_of, get_logger, setup_logging
+from common.metrics import exposition
 from common.openapi import openapi_document
+from common.pii import mask
 from common.problems import (
     CONTENT_TYPE,
     AssistantError,
-    BadRequest,
-    FieldError,
-    InvalidRequest,
     MethodNotAllowed,
     Misconfigured,
     NotAcceptable,
     NotFound,
-    TooLarge,
-    UnsupportedMediaType,
     UriTooLong,
     problem_document,
 )
-from common.settings import InvalidSettings, settings
+from common.request_body import pass_over_body, read_body
+from common.settings import InvalidSettings
+from common.tracing import current, setup_tracing
 
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 MAX_URL_CHARACTERS = 2_048
-MAX_POINTER_CHARACTERS = 100
 SMALL_BODY_BYTES = 64_000
-MAX_PASSED_OVER_BYTES = 32 * 1024 * 1024  # what Cloud Run takes at most
-PIECE_BYTES = 65_536
 
 Body = TypeVar("Body", bound=BaseModel | None)
 
@@ -56,7 +53,7 @@ log = get_logger("function")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correlation:
     """What ties a request to its log lines and spans: `request_id` (the caller's `X-Request-ID` where it is
-    well-formed) and `trace_id` (32 hex digits, from `traceparent` or `X-Cloud-Trace-Context`, else new)."""
+    well-formed and no personal data) and `trace_id` (32 hex digits, as `common.tracing.server_span` has it)."""
 
     request_id: str
     trace_id: str
@@ -64,20 +61,27 @@ class Correlation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[Body]):
-    """One request that passed all checks. `deadline` is a reading of `time.monotonic()`."""
+    """One request that passed all checks. `deadline` is a reading of `time.monotonic()`; `content_type` is that of
+    the route's `produces` which the caller likes best."""
 
     correlation: Correlation
     body: Body
     path: Mapping[str, str]
     deadline: float
+    content_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer with a status other than 200, or without a body."""
+    """An answer with a status other than the route's, without a body, or with one of another type than JSON.
 
-    status: HTTPStatus
+    `content` goes out as it is, in place of `body`.
+    """
+
+    status: HTTPStatus = HTTPStatus.OK
     body: BaseModel | None = None
+    content: bytes | None = None
+    content_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,8 @@ class EventStream:
 class Route:
     """One method on one path. `path` may hold `{name}`, or `{name:path}` for a rest with slashes.
 
-    `scope` and `limit` are declarations that guards read.
+    `scope` and `limit` are declarations that guards read. `produces` are the types it answers with, the first one
+    where the caller does not care; `also` are other statuses than `status` that carry an `answer`.
     """
 
     method: str
@@ -103,12 +108,9 @@ class Route:
     request: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     status: HTTPStatus = HTTPStatus.OK
-    streams: bool = False
+    also: tuple[HTTPStatus, ...] = ()
+    produces: tuple[str, ...] = (JSON,)
     max_body_bytes: int = SMALL_BODY_BYTES
-
-    @property
-    def produces(self) -> tuple[str, ...]:
-        return ("application/json", "text/event-stream") if self.streams else ("application/json",)
 
 
 # Authentication and limits attach here: a guard sees each request before its body is read, and refuses it by
@@ -140,12 +142,17 @@ class Function:
 
     @property
     def all_routes(self) -> tuple[Route, ...]:
-        """The function's own routes, and the two that every function has."""
+        """The function's own routes, and those that every function has."""
         return (
             *self.routes,
             Route(
                 method="GET", path="/live", summary="Whether this process runs.", answer=Live,
                 handler=lambda _call: Live(), scope="public", limit="none",
+            ),
+            Route(
+                method="GET", path="/metrics", summary="This instance's metrics, for Prometheus.",
+                handler=_metrics, produces=("text/plain", "application/openmetrics-text"),
+                scope="metrics:read", limit="none",
             ),
             Route(
                 method="GET", path="/openapi.json", summary="This description, as OpenAPI 3.1.",
@@ -155,7 +162,8 @@ class Function:
 
     def entry_point(self) -> Callable[[flask.Request], flask.Response]:
         """The plain function that the framework asks for; it checks `isinstance(..., FunctionType)`."""
-        setup_logging(production=settings().environment == "production", level=settings().log_level)
+        setup_logging()
+        setup_tracing()
 
         def serve(request: flask.Request) -> flask.Response:
             return self(request)
@@ -165,35 +173,48 @@ class Function:
         return serve
 
     def __call__(self, request: flask.Request) -> flask.Response:
-        started = time.monotonic()
-        correlation = _correlate(request.headers)
-        with log_context(request_id=correlation.request_id, trace_id=correlation.trace_id, function=self.name):
-            route: Route | None = None
-            try:
-                route, path = self._match(request)
-                response = self._answer(request, route, path, correlation, started)
-            # The one place where everything is caught: what escaped here would be answered by the framework in
-            # HTML, and logged with its whole message.
-            except Exception as error:  # noqa: BLE001
-                response = _problem(error, correlation)
-            _pass_over_body(request)
-            response.headers["X-Request-ID"] = correlation.request_id
-        if response.is_streamed:  # its line tells how long the whole stream took
-            response.call_on_close(lambda: self._log_access(request, route, response, correlation, started))
+        """Each request in a context of its own, which a stream goes on in after this has returned."""
+        context = copy_context()
+        return context.run(self._serve, request, context)
+
+    def _serve(self, request: flask.Request, context: Context) -> flask.Response:
+        matched = self._match(request)
+        route = matched[0] if isinstance(matched, tuple) else None
+        exchange = Exchange(
+            self.name,
+            method=request.method,
+            headers=request.headers,
+            route=route.path if route else None,
+            bytes_in=request.content_length or 0,
+        )
+        correlation = _correlate(request)
+        bind_context(request_id=correlation.request_id, function=self.name)
+        try:
+            if isinstance(matched, AssistantError):
+                raise matched
+            response = self._answer(request, *matched, correlation, exchange, context)
+        # The one place where everything is caught: what escaped here would be answered by the framework in
+        # HTML, and logged with its whole message.
+        except Exception as error:  # noqa: BLE001
+            response = _problem(error, correlation, exchange)
+        pass_over_body(request)
+        response.headers["X-Request-ID"] = correlation.request_id
+        if response.is_streamed:  # its span and its line last as long as the whole stream
+            response.call_on_close(lambda: context.run(exchange.finish, response.status_code, None))
         else:
-            self._log_access(request, route, response, correlation, started)
+            exchange.finish(response.status_code, response.calculate_content_length())
         return response
 
-    def _match(self, request: flask.Request) -> tuple[Route, Mapping[str, str]]:
+    def _match(self, request: flask.Request) -> tuple[Route, Mapping[str, str]] | AssistantError:
         if len(request.full_path) > MAX_URL_CHARACTERS:
-            raise UriTooLong(f"An address has at most {MAX_URL_CHARACTERS} characters.")
+            return UriTooLong(f"An address has at most {MAX_URL_CHARACTERS} characters.")
         try:
             return self._map.bind("").match(request.path, request.method)
         except werkzeug.exceptions.MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            raise MethodNotAllowed(f"Allowed: {allowed}.", headers={"Allow": allowed}) from None
+            return MethodNotAllowed(f"Allowed: {allowed}.", headers={"Allow": allowed})
         except werkzeug.exceptions.HTTPException:
-            raise NotFound from None
+            return NotFound()
 
     def _answer(
         self,
@@ -201,46 +222,50 @@ class Function:
         route: Route,
         path: Mapping[str, str],
         correlation: Correlation,
-        started: float,
+        exchange: Exchange,
+        context: Context,
     ) -> flask.Response:
-        if request.accept_mimetypes and request.accept_mimetypes.best_match(route.produces) is None:
-            raise NotAcceptable(f"This address gives {' or '.join(route.produces)}.")
+        content_type = _chosen_type(request, route)
         for guard in self.guards:
             guard(request, route, correlation)
-        body = _read_body(request, route.request, route.max_body_bytes) if route.request is not None else None
-        call = Call(correlation=correlation, body=body, path=path, deadline=started + self.timeout_seconds)
+        call = Call(
+            correlation=correlation,
+            body=read_body(request, route.request, route.max_body_bytes) if route.request is not None else None,
+            path=path,
+            deadline=exchange.started + self.timeout_seconds,
+            content_type=content_type,
+        )
         answer = route.handler(call)
         if isinstance(answer, EventStream):
             return flask.Response(
-                _server_sent_events(answer, correlation, self.name),
-                content_type="text/event-stream",
+                _in_context(context, _server_sent_events(answer, correlation, exchange)),
+                content_type=EVENT_STREAM,
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
         reply = answer if isinstance(answer, Reply) else Reply(status=route.status, body=answer)
-        if reply.body is None:
+        content = reply.body.model_dump_json().encode() if reply.body is not None else reply.content
+        if content is None:
             return flask.Response(status=reply.status)
-        return flask.Response(reply.body.model_dump_json(), status=reply.status, content_type="application/json")
+        return flask.Response(content, status=reply.status, content_type=reply.content_type)
 
     def _describe(self, _call: Call[None]) -> BaseModel:
         return openapi_document(self.title, self.version, self.all_routes)
 
-    def _log_access(
-        self,
-        request: flask.Request,
-        route: Route | None,
-        response: flask.Response,
-        correlation: Correlation,
-        started: float,
-    ) -> None:
-        with log_context(request_id=correlation.request_id, trace_id=correlation.trace_id, function=self.name):
-            log.info(
-                "request.finished",
-                method=request.method if route else "-",
-                route=route.path if route else "-",  # the template: an address may hold anything
-                status=response.status_code,
-                bytes_in=request.content_length or 0,
-                duration_ms=round((time.monotonic() - started) * 1000, 1),
-            )
+
+def _metrics(call: Call[None]) -> Reply:
+    content, content_type = exposition(call.content_type)
+    return Reply(content=content, content_type=content_type)
+
+
+def _chosen_type(request: flask.Request, route: Route) -> str:
+    if not request.accept_mimetypes:
+        return route.produces[0]
+    # Without parameters, as Prometheus's `version=1.0.0`: there is one version of each type.
+    accepted = MIMEAccept([(wanted.partition(";")[0], quality) for wanted, quality in request.accept_mimetypes])
+    chosen = accepted.best_match(route.produces)
+    if chosen is None:
+        raise NotAcceptable(f"This address gives {' or '.join(route.produces)}.")
+    return chosen
 
 
 def _werkzeug_path(path: str) -> str:
@@ -248,77 +273,19 @@ def _werkzeug_path(path: str) -> str:
 
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-_CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/\d{1,20})?(?:;o=\d)?")
 
 
-def _correlate(headers: Headers) -> Correlation:
-    """Source: https://www.w3.org/TR/trace-context/ and https://cloud.google.com/trace/docs/trace-context"""
-    wanted = headers.get("X-Request-ID", "")
-    request_id = wanted if _REQUEST_ID.fullmatch(wanted) else secrets.token_hex(16)
-    trace = _TRACEPARENT.fullmatch(headers.get("traceparent", "")) or _CLOUD_TRACE.fullmatch(
-        headers.get("X-Cloud-Trace-Context", "")
-    )
-    trace_id = trace[1].lower() if trace and trace[1].strip("0") else secrets.token_hex(16)
-    return Correlation(request_id=request_id, trace_id=trace_id)
-
-
-def _read_body(request: flask.Request, model: type[BaseModel], max_bytes: int) -> BaseModel:
-    if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
-        raise UnsupportedMediaType("The body must be JSON, uncompressed, sent as application/json.")
-    request.max_content_length = max_bytes + 1  # one more: a body that comes in chunks is cut there without a word
-    try:
-        raw = request.get_data(cache=False)
-        is_too_large = len(raw) > max_bytes
-    except werkzeug.exceptions.RequestEntityTooLarge:
-        is_too_large = True
-    if is_too_large:
-        raise TooLarge(f"The body has more than {max_bytes:,} bytes.")
-    if not raw:
-        raise BadRequest("The body is empty.")
-    try:
-        return model.model_validate_json(raw, strict=True)
-    except ValidationError as error:
-        raise _invalid(error) from None
-
-
-def _pass_over_body(request: flask.Request) -> None:
-    """Read away what is left of the body, so that the client is done sending and takes the answer.
-
-    The framework does the same after us, but whole into memory, and an oversized body makes it fail there
-    (functions_framework.read_request); so it finds nothing left. At most `MAX_PASSED_OVER_BYTES` are waited for.
-    """
-    if request.environ.get("wsgi.input_terminated"):  # the server itself knows where the body ends
-        body = request.environ["wsgi.input"]
-    else:
-        body = request.stream if "stream" in request.__dict__ else get_input_stream(request.environ)
-    left = MAX_PASSED_OVER_BYTES
-    try:
-        while left > 0 and (piece := body.read(min(left, PIECE_BYTES))):
-            left -= len(piece)
-    except (werkzeug.exceptions.HTTPException, OSError) as error:
-        log.info("request.body_left", error_type=type(error).__name__)  # larger still, or the client went away
-    request.__dict__["stream"] = io.BytesIO()  # where werkzeug keeps the stream that is read
-
-
-def _invalid(error: ValidationError) -> AssistantError:
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    if any(one["type"] == "json_invalid" for one in found):
-        return BadRequest(f"The body is no valid JSON. {found[0]['msg']}.")
-    return InvalidRequest(
-        "Each entry of `errors` names a field and the reason.",
-        errors=[FieldError(pointer=_pointer(one["loc"]), detail=one["msg"]) for one in found[:20]],
+def _correlate(request: flask.Request) -> Correlation:
+    wanted = request.headers.get("X-Request-ID", "")
+    is_usable = _REQUEST_ID.fullmatch(wanted) and mask(wanted) == wanted  # it goes into every line of the log
+    span = current()
+    return Correlation(
+        request_id=wanted if is_usable else secrets.token_hex(16),
+        trace_id=span.trace_id if span else secrets.token_hex(16),
     )
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer (RFC 6901). An unknown field's name is the caller's own text, so it is bounded."""
-    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
-    printable = "".join(letter for letter in "/" + "/".join(parts) if letter.isprintable())
-    return printable[:MAX_POINTER_CHARACTERS] if location else ""
-
-
-def _problem(error: Exception, correlation: Correlation) -> flask.Response:
+def _problem(error: Exception, correlation: Correlation, exchange: Exchange) -> flask.Response:
     if isinstance(error, InvalidSettings):  # its message names variables, never their values
         log.error("settings.invalid", reason=str(error))
         error = Misconfigured()
@@ -326,18 +293,30 @@ def _problem(error: Exception, correlation: Correlation) -> flask.Response:
         reason = type(error.__cause__).__name__ if error.__cause__ else None
         log.error("request.failed", error_type=type(error).__name__, reason=reason, frames=frames_of(error))
     status, body = problem_document(error, request_id=correlation.request_id)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        exchange.fail(error)
     headers = error.headers if isinstance(error, AssistantError) else {}
     return flask.Response(json.dumps(body), status=status, content_type=CONTENT_TYPE, headers=headers)
 
 
-def _server_sent_events(stream: EventStream, correlation: Correlation, name: str) -> Iterator[str]:
+def _server_sent_events(
+    stream: EventStream, correlation: Correlation, exchange: Exchange
+) -> Generator[str, None, None]:
     """Source: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
-    with log_context(request_id=correlation.request_id, trace_id=correlation.trace_id, function=name):
-        try:
-            for event, data in stream.events:
-                yield f"event: {event}\ndata: {data.model_dump_json()}\n\n"
-        except Exception as error:  # noqa: BLE001  # the status line is gone: the problem is told as an event
-            body = _problem(error, correlation).get_data(as_text=True)
-            yield f"event: error\ndata: {body}\n\n"
-        finally:
-            stream.events.close()
+    try:
+        for event, data in stream.events:
+            yield f"event: {event}\ndata: {data.model_dump_json()}\n\n"
+    except Exception as error:  # noqa: BLE001  # the status line is gone: the problem is told as an event
+        body = _problem(error, correlation, exchange).get_data(as_text=True)
+        yield f"event: error\ndata: {body}\n\n"
+    finally:
+        stream.events.close()
+
+
+def _in_context(context: Context, pieces: Generator[str, None, None]) -> Iterator[str]:
+    """`pieces`, each made in `context`: the server takes them after the request's own context has been left."""
+    try:
+        while (piece := context.run(next, pieces, None)) is not None:
+            yield piece
+    finally:
+        context.run(pieces.close)

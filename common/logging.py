@@ -1,124 +1,172 @@
 """Log lines: an event in the past tense with fields, as in `log.info("retrieval.finished", documents=5)`.
 
-Fields are on an allow-list, so that no message, answer or address lands in a line by accident: a new field is a
-reviewed line here. Lines are readable in development, one JSON object a line in Cloud Logging's special fields in
-production. What other libraries log goes to the same place, at WARNING and above, as `library.logged`: which logger,
-from which line of code, and the type of an exception. Never its message, for nobody knows what that may hold.
+Everything that is logged in this process, by us or by any library, passes one masking step (`log_lines.LineMaker`)
+and leaves through one handler: readable lines in development, one JSON object a line in Cloud Logging's special
+fields in production, and where the settings say so a file or the logging API.
+
+The fields of our own lines are on an allow-list, so that no message, answer or address lands in a line by accident: a
+new field is a reviewed line here, and a test reads the source for others. Fields of somebody else's code are kept,
+masked.
 """
 
 import logging
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, cast
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import structlog
-from structlog.typing import FilteringBoundLogger, WrappedLogger
+from common.lean_structlog import structlog
+from common.log_capture import Pipeline, install, installed, write_event
+from common.log_counts import count_with
+from common.log_lines import ConsoleLines, JsonLines, LineMaker, Location
+from common.log_outputs import FileOutput, LineHandler, Output, Render, StreamOutput, print_line
+from common.log_text import Cleaner
+from common.once import once
 
-FIELDS = frozenset(
+if TYPE_CHECKING:
+    from common.cloud_logging import ApiOutput
+    from common.pii import Pseudonyms
+    from common.settings import Settings
+
+# Texts of these come from our own code, from a short list: each is scanned for personal data once.
+BOUNDED_FIELDS = frozenset(
     {
-        "event", "level", "component", "timestamp", "request_id", "trace_id", "function",
-        "agent", "agents", "asked", "attempt", "attempts", "breaker", "bytes_in", "bytes_out", "chunks", "confidence",
-        "cost_usd", "count", "degraded", "documents", "duration_ms", "embedder", "error_type", "frames", "generation",
-        "host", "input_tokens", "intent", "lane", "method", "model", "outcome", "output_tokens", "passages", "path",
-        "port", "provider", "reason", "revisions", "rounds", "route", "score", "setting", "signals", "status", "step",
-        "threshold", "unchanged", "unit", "version", "wait_seconds",
+        "agent", "agents", "breaker", "component", "degraded", "error_type", "frames", "function", "generation",
+        "intent", "lane", "method", "outcome", "part", "provider", "route", "setting", "signals", "status", "step",
+        "trace_id", "unit", "version",
+    }
+)  # fmt: skip
+FIELDS = BOUNDED_FIELDS | frozenset(
+    {
+        "asked", "attempt", "attempts", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
+        "documents", "duration_ms", "embedder", "host", "input_tokens", "model", "output_tokens", "passages", "path",
+        "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "threshold", "unchanged",
+        "wait_seconds",
     }
 )  # fmt: skip
 
-_SEVERITY = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR", "critical": "CRITICAL"}
+Component = Literal[
+    "query", "router", "retrieval", "planner", "critique", "model", "database", "documents", "health", "security",
+    "cost",
+]  # fmt: skip
+COMPONENTS: tuple[Component, ...] = get_args(Component)
 
-# gunicorn gives these handlers of their own, after `setup_logging`, and keeps them from the root's.
-_SELF_HANDLED = ("gunicorn.error", "gunicorn.access")
-
-Event = MutableMapping[str, Any]
-
-
-def _keep_allowed(_logger: WrappedLogger, _method: str, event: Event) -> Event:
-    refused = [name for name in event if name not in FIELDS]
-    for name in refused:
-        del event[name]
-    if refused:
-        event["reason"] = f"{len(refused)} fields left out: not on the allow-list"
-    return event
+_context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})  # noqa: B039  # never changed in place
+_made: "tuple[Settings, bool, Pipeline] | None" = None
 
 
-def _add_time(_logger: WrappedLogger, _method: str, event: Event) -> Event:
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return event
+class Logger(structlog.stdlib.BoundLogger):
+    """structlog's bound logger, that hands events and fields to our one pipeline. Nothing it does raises.
 
-
-def _to_cloud_logging(_logger: WrappedLogger, _method: str, event: Event) -> Event:
-    """Cloud Logging reads `severity`, `message` and `time` as its own.
-
-    Source: https://cloud.google.com/logging/docs/structured-logging
+    `bind(name=value)` gives a logger whose lines all carry that field.
     """
-    event["severity"] = _SEVERITY.get(str(event.pop("level", "info")), "DEFAULT")
-    event["message"] = event.pop("event", "")
-    event["time"] = event.pop("timestamp", None)
-    return event
 
+    def debug(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        self._write(logging.DEBUG, event, args, fields)
 
-def setup_logging(*, production: bool, level: str) -> None:
-    """Route all log lines of this process to stdout; called once, by whoever starts it."""
-    shared = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _add_time, _keep_allowed]
-    renderer: Any  # structlog's renderers share no type
-    if production:
-        renderer = [_to_cloud_logging, structlog.processors.JSONRenderer()]
-    else:
-        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
-    structlog.configure(
-        processors=[*shared, *renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        cache_logger_on_first_use=False,
-    )
-    _route_libraries()
+    def info(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        self._write(logging.INFO, event, args, fields)
 
+    def warning(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        self._write(logging.WARNING, event, args, fields)
 
-class _LibraryLines(logging.Handler):
-    """Other libraries' records as lines of ours, without their words."""
+    def error(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        self._write(logging.ERROR, event, args, fields)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno < logging.WARNING:
+    def critical(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        self._write(logging.CRITICAL, event, args, fields)
+
+    def exception(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        self._write(logging.ERROR, event, args, {"exc_info": True, **fields})
+
+    def log(self, level: int, event: str | None = None, *args: Any, **fields: Any) -> None:
+        self._write(level, event, args, fields)
+
+    warn = warning
+    fatal = critical
+
+    def _write(self, level: int, event: object, args: tuple[object, ...], fields: dict[str, object]) -> None:
+        logger: logging.Logger = self._logger
+        if level < logger.getEffectiveLevel():
             return
-        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # the named one below: libraries may make up others
-        error_type = record.exc_info[0] if record.exc_info else None
-        get_logger(record.name).log(
-            level,
-            "library.logged",
-            error_type=error_type.__name__ if error_type is not None else None,
-            frames=[_frame(record.pathname, record.lineno, record.funcName)],
-        )
+        if args:  # %-arguments, as structlog takes them; formatted where a misfit is caught
+            event = _WithArguments(event, args)
+        if self._context:
+            fields = {**self._context, **fields}
+        location = None
+        if level >= logging.WARNING:
+            frame = sys._getframe(2)
+            location = Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        write_event(_current(), logger, level, event, fields, location)
 
 
-_library_lines = _LibraryLines()
+class _WithArguments:
+    """An event and its %-arguments, formatted when it is written."""
+
+    def __init__(self, event: object, args: tuple[object, ...]) -> None:
+        self._event = event
+        self._args = args
+
+    def __str__(self) -> str:
+        return logging.LogRecord("", 0, "", 0, self._event, self._args, None).getMessage()
 
 
-def _take_over(record: logging.LogRecord) -> bool:
-    """A logger's filter: writes our line, and lets the record through to no handler."""
-    _library_lines.emit(record)
-    return False
+def get_logger(name: str) -> Logger:
+    """The logger of a module or component; `name` stands in each of its lines."""
+    return Logger(logging.getLogger(name), (), {})  # noqa: LOG001  # structlog's class
 
 
-def _route_libraries() -> None:
-    """Have `_library_lines` in place of every handler that writes records out; doing it again changes nothing.
+def component_logger(name: Component) -> Logger:
+    """As `get_logger`, for the parts of the product; a type checker knows their names."""
+    return get_logger(name)
 
-    Only plain `StreamHandler`s are taken away: those of subclasses keep records for somebody, as pytest's do.
+
+def setup_logging(log_level: str | None = None, json_logs: bool | None = None) -> None:
+    """Send everything that is logged in this process where the settings say; what is given goes before them.
+
+    Anybody may call it, several times: the last call counts. Least severe level: `log_level` for our lines and those
+    of code beside ours, WARNING for installed libraries.
+
+    Raises:
+        InvalidSettings: the settings cannot be used; or LOG_TO=api without GOOGLE_CLOUD_PROJECT.
+        ValueError: there is no such level.
     """
-    known = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
-    for logger in (logging.root, *known):
-        for handler in [one for one in logger.handlers if type(one) is logging.StreamHandler]:
-            logger.removeHandler(handler)
-    logging.root.addHandler(_library_lines)
-    logging.lastResort = _library_lines  # for loggers that neither have a handler nor pass on to the root's
-    for name in _SELF_HANDLED:
-        logging.getLogger(name).addFilter(_take_over)
-    logging.captureWarnings(capture=True)
+    from common import pii
+    from common.metrics import metrics_collector
+    from common.settings import settings
+
+    chosen = settings()
+    as_json = json_logs if json_logs is not None else chosen.json_logs
+    level = logging.getLevelNamesMapping().get((log_level or chosen.log_level).upper())
+    if level is None:
+        raise ValueError("log_level is none of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+    kinds, allowed = chosen.mask_kinds, (chosen.mask_allow or "").split(",")
+    pii.configure(kinds=kinds, allow=filter(None, allowed), pseudonyms=_pseudonyms(chosen))
+    count_with(line=metrics_collector.record_log_line, failure=metrics_collector.record_log_failure)
+    install(_pipeline_of(chosen, chosen.is_production if as_json is None else as_json), level)
+    structlog.configure(processors=[], wrapper_class=Logger, logger_factory=structlog.stdlib.LoggerFactory())
 
 
-def get_logger(name: str) -> FilteringBoundLogger:
-    return cast("FilteringBoundLogger", structlog.get_logger(component=name))
+def bind_context(**fields: str) -> None:
+    """All further lines of this context (the thread's or task's) carry `fields`."""
+    _context.set({**_context.get(), **_current().maker.context(fields)})
+
+
+@contextmanager
+def log_context(**fields: str) -> Iterator[None]:
+    """All lines written inside carry `fields`."""
+    before = _context.get()
+    bind_context(**fields)
+    try:
+        yield
+    finally:
+        _context.set(before)  # no token: a generator may be closed in another context than it was begun in
+
+
+def flush_due() -> None:
+    """At the end of a request: what waits for the logging API may leave now. Nothing to do for any other output."""
+    _current().handler.after_call()
 
 
 def frames_of(error: BaseException) -> list[str]:
@@ -127,17 +175,74 @@ def frames_of(error: BaseException) -> list[str]:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        frames.append(_frame(code.co_filename, trace.tb_lineno, code.co_name))
+        frames.append(f"{'/'.join(code.co_filename.rsplit('/', 3)[-3:])}:{trace.tb_lineno}:{code.co_name}")
         trace = trace.tb_next
     return frames[-12:]
 
 
-def _frame(path: str, line: int, function: str | None) -> str:
-    return f"{'/'.join(path.rsplit('/', 3)[-3:])}:{line}:{function}"
+@once
+def _before_setup() -> Pipeline:
+    """For lines of ours while nobody has called `setup_logging`: readable, on stdout."""
+    return Pipeline(_maker(), LineHandler([StreamOutput("stdout", ConsoleLines(colors=False))], []))
 
 
-@contextmanager
-def log_context(**fields: str) -> Iterator[None]:
-    """All lines written inside carry `fields`."""
-    with structlog.contextvars.bound_contextvars(**fields):
-        yield
+def _current() -> Pipeline:
+    return installed() or _before_setup()
+
+
+def _pipeline_of(chosen: "Settings", as_json: bool) -> Pipeline:
+    """The pipeline for these settings; the one in use where it was made from the same."""
+    global _made
+    if _made is not None and _made[0] is chosen and _made[1] == as_json:
+        return _made[2]
+    stdout = StreamOutput("stdout", _rendering(chosen, as_json))
+    stderr = StreamOutput("stderr", _rendering(chosen, as_json))
+    outputs: list[Output] = [stdout]
+    fallbacks: list[Output] = [stderr]
+    if chosen.log_to == "api":
+        outputs, fallbacks = [_api_output(chosen)], [stdout, stderr]
+    if chosen.log_file is not None:
+        outputs.append(FileOutput(chosen.log_file, JsonLines(chosen.google_cloud_project)))
+    pipeline = Pipeline(_maker(), LineHandler(outputs, fallbacks))
+    _made = (chosen, as_json, pipeline)
+    return pipeline
+
+
+def _rendering(chosen: "Settings", as_json: bool) -> Render:
+    if as_json:
+        return JsonLines(chosen.google_cloud_project)
+    return ConsoleLines(colors=sys.stdout is not None and sys.stdout.isatty())
+
+
+def _api_output(chosen: "Settings") -> "ApiOutput":
+    from common.cloud_logging import ApiOutput
+    from common.settings import InvalidSettings
+
+    if chosen.google_cloud_project is None:
+        raise InvalidSettings("GOOGLE_CLOUD_PROJECT: LOG_TO=api needs the project that lines belong to")
+    return ApiOutput(
+        chosen.google_cloud_project,
+        chosen.service_name,
+        fallback=print_line,
+        timeout_seconds=chosen.telemetry_timeout_seconds,
+        wait_seconds=chosen.telemetry_wait_ms / 1000,
+    )
+
+
+def _pseudonyms(chosen: "Settings") -> "Pseudonyms | None":
+    from common.pii import Pseudonyms
+
+    return Pseudonyms(chosen.pseudonym_key.get_secret_value().encode()) if chosen.pseudonym_key else None
+
+
+def _maker() -> LineMaker:
+    from common.pii import mask, mask_value
+    from common.tracing import current
+
+    return LineMaker(
+        Cleaner(mask, mask_value),
+        bounded=BOUNDED_FIELDS,
+        others=FIELDS - BOUNDED_FIELDS,
+        context=_context.get,
+        trace=current,
+    )

@@ -74,12 +74,10 @@ def openapi_document(title: str, version: str, routes: Iterable["Route"]) -> Ope
 
 def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
-    if route.answer is not None:
-        success["content"] = {"application/json": {"schema": references[(route.answer, "serialization")]}}
-    elif route.status is HTTPStatus.OK:
-        success["content"] = {"application/json": {"schema": {"type": "object"}}}
-    if route.streams:
-        success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    if route.answer is not None or route.status is HTTPStatus.OK:
+        answer = references[(route.answer, "serialization")] if route.answer is not None else {"type": "object"}
+        is_json = {name: name.endswith("json") for name in route.produces}
+        success["content"] = {name: {"schema": answer if is_json[name] else {"type": "string"}} for name in is_json}
     problem = {CONTENT_TYPE: {"schema": references[(Problem, "serialization")]}}
     refusals = (*_REFUSALS, *(_BODY_REFUSALS if route.request is not None else ()))
     operation: dict[str, Any] = {
@@ -88,6 +86,7 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
         "responses": {
             str(int(route.status)): success,
             **{str(int(status)): {"description": status.phrase, "content": problem} for status in sorted(refusals)},
+            **{str(int(status)): success | {"description": status.phrase} for status in route.also},
         },
     }
     names = re.findall(r"\{(\w+)\}", path)

@@ -84,7 +84,9 @@ class Settings(BaseSettings):
     )
 
     # Metrics, and how telemetry leaves
-    pushgateway_url: Text | None = Field(None, description="URL of a Pushgateway that metrics are pushed to.")
+    pushgateway_url: SecretStr | None = Field(
+        None, description="URL of a Pushgateway that metrics are pushed to; may hold user:password@."
+    )
     push_every_seconds: float = Field(15.0, gt=0, le=3600, description="Time between two pushes, in seconds.")
     telemetry_timeout_seconds: float = Field(
         2.0, gt=0, le=30, description="Longest time for one export of spans or one push of metrics, in seconds."

@@ -23,10 +23,9 @@ def ask(url: str, question: str) -> dict[str, Any]:
     Raises:
         NoAnswer: nothing listens there, it is something else, or it refuses the question.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise NoAnswer(f"{url}: the address must begin with http:// or https://")
+    url = checked(url)
     body = json.dumps({"message": question}).encode()
-    request = Request(f"{url.rstrip('/')}/api/query", body, {"Content-Type": "application/json"})  # noqa: S310
+    request = Request(f"{url}/api/query", body, {"Content-Type": "application/json"})  # noqa: S310
     try:
         with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # the scheme is checked above
             answer: dict[str, Any] = json.load(response)
@@ -39,6 +38,17 @@ def ask(url: str, question: str) -> dict[str, Any]:
         raise NoAnswer(f"nothing answers at {url} ({reason}): is `make run` running there?") from None
     except ValueError:
         raise NoAnswer(f"what answers at {url} is not this program") from None
+
+
+def checked(url: str) -> str:
+    """`url` without a slash at its end.
+
+    Raises:
+        NoAnswer: it is no web address.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise NoAnswer(f"{url}: the address must begin with http:// or https://")
+    return url.rstrip("/")
 
 
 def in_words(answer: dict[str, Any]) -> str:

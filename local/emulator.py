@@ -33,7 +33,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):  # until the server has its own: both end the start alike
         signal.signal(number, signal.default_int_handler)
-    setup_logging(production=settings.environment == "production", level=settings.log_level)
+    setup_logging(settings.log_level, settings.json_logs)
     try:
         with reserve(settings.host, settings.port) as bound:
             from common.database.engine import DatabaseUnavailable

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 create_app: "Callable[[str, str, str], WSGIApplication]" = untyped_create_app
-_OWN_PATHS = ("/live", "/openapi.json")  # that every function has, and that would meet on one port
+_OWN_PATHS = ("/live", "/metrics", "/openapi.json")  # that every function has, and that would meet on one port
 
 
 class Gateway:
     """Sends a request to the function with the longest of its `paths` that begins the request's path.
 
-    A function's own `/live` and `/openapi.json` are found below its name. The gateway's `/openapi.json`
+    A function's own `/live`, `/metrics` and `/openapi.json` are found below its name; the metrics are those of the
+    process, and so the same everywhere. The gateway's `/openapi.json`
     describes all functions together; any other path is answered as by a function that has no such route.
     """
 

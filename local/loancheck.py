@@ -1,4 +1,4 @@
-"""The command line: `loancheck run | migrate | ingest | ask | settings | functions`."""
+"""The command line: `loancheck run | migrate | ingest | ask | doctor | settings | functions`."""
 
 import sys
 import traceback
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from common.logging import frames_of
+from common.logging import frames_of, setup_logging
 from common.problems import AssistantError
 from common.settings import InvalidSettings, settings
 from local.refusal import Refused
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from local.ingest import Failure, Progress
 
 COULD_NOT_READ_ALL = 1
+FAULTS_FOUND = 1
 CANNOT = 2
 INTERRUPTED = 130
 
@@ -85,6 +86,27 @@ def ask(
     from local.asking import in_words
 
     _say(in_words(answer(url or f"http://{settings().host}:{settings().port}", question)))
+
+
+@app.command()
+def doctor(
+    url: Annotated[str | None, typer.Option(help="Where the functions listen; without it HOST and PORT.")] = None,
+) -> None:
+    """Look for the usual faults: packages, health, metrics and traces that do not arrive; and say the fix.
+
+    Exit code 0: none found. 1: some are.
+    """
+    from local.asking import checked
+    from local.doctor import examine
+
+    setup_logging(log_level="CRITICAL")  # libraries would tell each failed attempt between the lines
+    where = checked(url or f"http://{settings().host}:{settings().port}")
+    has_faults = False
+    for diagnosis in examine(where, settings()):
+        _say(str(diagnosis))
+        has_faults |= diagnosis.verdict == "fault"
+    if has_faults:
+        raise typer.Exit(FAULTS_FOUND)
 
 
 @app.command("settings")

@@ -4,6 +4,7 @@ In production gunicorn's master forks that worker. Here nothing is forked, since
 (the embedder, Chroma) have threads of their own, and a fork would lose them.
 """
 
+import atexit
 import contextlib
 import errno
 import os
@@ -69,6 +70,7 @@ def serve(app: "WSGIApplication", bound: socket.socket, on_open: Callable[[str],
     on_open(url_of(host, port))
     worker.init_process()  # returns when the worker has stopped
     if worker.nr_conns:  # a thread still works, and the interpreter would wait for it
+        atexit._run_exitfuncs()  # telemetry leaves by them
         sys.stdout.flush()
         os._exit(0)
 

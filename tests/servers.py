@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import psycopg
@@ -27,6 +28,9 @@ LOOPBACK = "127.0.0.1"
 START_SECONDS = 60
 STOP_SECONDS = 10
 POLL_SECONDS = 0.02
+
+Found = TypeVar("Found")
+Outcome = TypeVar("Outcome")
 
 
 def free_port() -> int:
@@ -143,6 +147,98 @@ def chroma() -> Iterator[str]:
             yield url
 
 
+@contextlib.contextmanager
+def pushgateway() -> Iterator[str]:
+    """The URL of a Prometheus Pushgateway that forgets everything at the end of the block."""
+    command = [installed("prometheus-pushgateway", "pushgateway", package="prometheus-pushgateway")]
+    command += ["--persistence.file="]  # Debian's keeps what was pushed in /var/lib/prometheus, over its restart
+    with tempfile.TemporaryDirectory(prefix="pushgateway-") as name, _answering(command, Path(name)) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def prometheus(config: str, folder: Path) -> Iterator[str]:
+    """The URL of a Prometheus with the configuration `config` (YAML), which keeps its state in `folder`.
+
+    Files that `config` names are looked for in `folder`. It keeps exemplars.
+    """
+    file = folder / "prometheus.yml"
+    file.write_text(config)
+    command = [installed("prometheus", package="prometheus"), f"--config.file={file}"]
+    command += [f"--storage.tsdb.path={folder / 'prometheus'}", "--enable-feature=exemplar-storage"]
+    with _answering(command, folder) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def alertmanager(config: str, folder: Path) -> Iterator[str]:
+    """The URL of an Alertmanager with the configuration `config` (YAML), which keeps its state in `folder`."""
+    file = folder / "alertmanager.yml"
+    file.write_text(config)
+    command = [installed("prometheus-alertmanager", "alertmanager", package="prometheus-alertmanager")]
+    command += [f"--config.file={file}", f"--storage.path={folder / 'alertmanager'}"]
+    command += ["--cluster.listen-address="]  # no peers, and no second port
+    with _answering(command, folder) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[str]:
+    """The URL of somebody who takes every connection and never says a word."""
+    with socket.create_server((LOOPBACK, 0), backlog=128) as listening:
+        yield f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+
+
+def promtool() -> str:
+    """The path of Prometheus's tool that checks and tests configuration and rules."""
+    return installed("promtool", package="prometheus")
+
+
+def amtool() -> str:
+    """The path of Alertmanager's tool that checks configuration."""
+    return installed("amtool", package="prometheus-alertmanager")
+
+
+def query_prometheus(url: str, expression: str) -> list[tuple[dict[str, str], float]]:
+    """What the Prometheus at `url` says to `expression` now: labels and value of each series."""
+    found = httpx.get(f"{url}/api/v1/query", params={"query": expression}, timeout=5).raise_for_status().json()
+    return [(one["metric"], float(one["value"][1])) for one in found["data"]["result"]]
+
+
+def wait_for(is_so: Callable[[], Outcome], what: str) -> Outcome:
+    """What `is_so` says as soon as it is not empty; the test fails when that takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while not (outcome := is_so()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {START_SECONDS} s")
+        time.sleep(POLL_SECONDS)
+    return outcome
+
+
+@contextlib.contextmanager
+def _answering(command: list[str], folder: Path) -> Iterator[str]:
+    """Run a server of the Prometheus family on a free port; it says by itself when it is ready."""
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    log = folder / f"{Path(command[0]).name}.log"
+    with running(
+        [*command, f"--web.listen-address={LOOPBACK}:{port}"], is_ready=lambda: answers(f"{url}/-/ready"), log=log
+    ):
+        yield url
+
+
+def installed(*names: str, package: str) -> str:
+    """The path of a command by the first of its `names` that is there, from Debian's package or its maker's archive.
+
+    Where none is, the package is installed if that is possible.
+    """
+    found = _or_install(lambda: next(filter(None, map(shutil.which, names)), None), package)
+    if found is None:
+        missing(f"{names[0]} (Debian and Ubuntu: apt-get install {package})")
+    assert found is not None
+    return found
+
+
 def missing(what: str) -> None:
     """Skip the test because `what` is missing, or fail it on CI, where it must be there."""
     if os.environ.get("CI") == "true":
@@ -158,10 +254,7 @@ def answers(url: str) -> bool:
 
 
 def _postgresql_binaries() -> Path:
-    found = _find_postgresql()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _apt_install("postgresql")
-        found = _find_postgresql()
+    found = _or_install(_find_postgresql, "postgresql")
     if found is None:
         missing("PostgreSQL's server (Debian and Ubuntu: apt-get install postgresql)")
     assert found is not None
@@ -181,16 +274,23 @@ def _find_postgresql() -> Path | None:
     return usable[-1] if usable else None
 
 
+def _or_install(find: Callable[[], Found | None], package: str) -> Found | None:
+    """What `find` finds, if need be after installing `package`; None where even that does not help."""
+    found = find()
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        with (Path(tempfile.gettempdir()) / "loan-collateral-apt.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes take turns
+            if find() is None:
+                _apt_install(package)
+        found = find()
+    return found
+
+
 def _apt_install(package: str) -> None:
-    """Install a Debian package; several test processes take turns. A failure shows as the server still missing."""
-    with (Path(tempfile.gettempdir()) / "loan-collateral-apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if _find_postgresql() is None:
-            env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(["apt-get", "update", "-qq"], env=env, check=False)
-            subprocess.run(
-                ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], env=env, check=False
-            )
+    """Install a Debian package. A failure shows as the server still missing."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], env=env, check=False)
+    subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], env=env, check=False)
 
 
 def _initialise(binaries: Path, data: Path, owner: str | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from common.costs.ledger import LedgerEntry
+from common.costs.ledger import LedgerEntry, measure
 from common.costs.prices import cost_usd
 from common.llm.chat import TokenUsage
 from common.llm.spent import EmbeddingCall
@@ -21,8 +21,11 @@ def embedding_entries(
     session_id: str | None = None,
     agent: str | None = None,
 ) -> list[LedgerEntry]:
-    """One entry of step "embed" a call; its cost is None where its tokens or their price are not known."""
-    return [_entry(call, correlation, at, session_id, agent) for call in calls]
+    """One entry of step "embed" a call, measured; its cost is None where its tokens or their price are not known."""
+    entries = [_entry(call, correlation, at, session_id, agent) for call in calls]
+    for entry in entries:
+        measure(entry)
+    return entries
 
 
 def _entry(

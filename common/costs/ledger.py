@@ -8,6 +8,10 @@ from decimal import Decimal
 from sqlalchemy import Connection, insert, select
 
 from common.database.tables import ledger_entries
+from common.metrics import metrics_collector
+
+CANCELLED = "cancelled"  # the outcome of a call that nobody waited for any more
+OPERATIONS = {"embed": "embeddings"}  # `gen_ai.operation.name` by step; every other step is a chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,27 @@ def add(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     rows = [asdict(entry) for entry in entries]
     if rows:
         connection.execute(insert(ledger_entries), rows)
+
+
+def measure(entry: LedgerEntry) -> None:
+    """`entry` as measures: the call, its time, its tokens, its cost, and the provider's failure where it failed."""
+    failed = entry.outcome not in {"ok", CANCELLED}
+    metrics_collector.record_model_call(
+        model=entry.model_asked,
+        provider=entry.provider,
+        operation=OPERATIONS.get(entry.step, "chat"),
+        seconds=entry.duration_ms / 1000,
+        outcome=entry.outcome,
+        error_type=entry.outcome if failed else None,
+        response_model=entry.model_answered,
+        input_tokens=entry.input_tokens + entry.tool_tokens,
+        cached_tokens=entry.cached_input_tokens,
+        output_tokens=entry.output_tokens,
+        thinking_tokens=entry.thinking_tokens,
+        cost_usd=entry.cost_usd,
+    )
+    if failed:
+        metrics_collector.record_provider_error(entry.provider, entry.outcome)
 
 
 def cost_of(connection: Connection, request_id: str) -> Decimal | None:

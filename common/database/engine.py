@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,12 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from common import semconv
+from common.database.telemetry import observe
 from common.once import once
 from common.problems import Unavailable
 from common.settings import InvalidSettings, settings
+from common.tracing import Span, span
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -85,9 +88,9 @@ def create_engine_for(url: str) -> Engine:
     except ArgumentError:
         raise InvalidSettings("DATABASE_URL: is no SQLAlchemy URL") from None
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"} and parsed.database not in {None, "", ":memory:"}:
-        return _sqlite(parsed)
+        return observe(_sqlite(parsed))
     if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
-        return _postgresql(parsed)
+        return observe(_postgresql(parsed))
     raise InvalidSettings("DATABASE_URL: must begin with sqlite:///FILE or postgresql+psycopg://")
 
 
@@ -101,7 +104,13 @@ def write(engine: Engine) -> Iterator[Connection]:
     Raises:
         DatabaseUnavailable: at its begin, within it or at its end. Only at the end it is open what became of it.
     """
-    with _told_when_away(), engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+    options = {_WRITE: True}
+    with (
+        _span("write", engine),
+        _told_when_away(),
+        engine.connect().execution_options(**options) as connection,
+        connection.begin(),
+    ):
         yield connection
 
 
@@ -115,7 +124,12 @@ def read(engine: Engine) -> Iterator[Connection]:
     options: dict[str, object] = {_READ: True}
     if engine.dialect.name == "postgresql":
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with _told_when_away(), engine.connect().execution_options(**options) as connection, connection.begin():
+    with (
+        _span("read", engine),
+        _told_when_away(),
+        engine.connect().execution_options(**options) as connection,
+        connection.begin(),
+    ):
         yield connection
 
 
@@ -157,6 +171,12 @@ def alembic_config(connection: Connection) -> "Config":
 def known_versions() -> tuple[str, ...]:
     """Schema versions that this program knows, oldest first: the numbers that the migrations' file names start with."""
     return tuple(sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
+
+
+def _span(name: str, engine: Engine) -> AbstractContextManager[Span]:
+    system = engine.dialect.name
+    attributes = {semconv.DB_SYSTEM_NAME: system, semconv.DB_OPERATION_NAME: name}
+    return span(f"{name} {system}", kind="client", attributes=attributes)
 
 
 @contextmanager

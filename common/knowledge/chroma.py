@@ -20,6 +20,7 @@ from common.knowledge.vectors import VectorEntry, VectorsLost, VectorsUnavailabl
 from common.llm.embeddings import Embedder, FloatVector
 from common.once import once
 from common.settings import InvalidSettings, settings
+from common.tracing import outgoing_headers
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -195,7 +196,9 @@ class _ChromaServer:
             headers=dict(self._headers),
             settings=Settings(anonymized_telemetry=False),
         )
-        client._server._session.timeout = httpx.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)  # type: ignore[attr-defined]
+        session: httpx.Client = client._server._session  # type: ignore[attr-defined]  # it has no way to set these
+        session.timeout = httpx.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)
+        session.event_hooks["request"].append(lambda request: request.headers.update(outgoing_headers()))
         return client
 
 

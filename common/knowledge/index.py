@@ -8,12 +8,14 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, create_engine, func, insert, select, text
 from sqlalchemy.pool import QueuePool
 
+from common import semconv
 from common.database.engine import engine, read
 from common.database.tables import chunks, document_attributes, documents, knowledge_state
 from common.knowledge.lexical import DOCUMENT_ID, Filter, create_statements, lexical_index
@@ -21,7 +23,9 @@ from common.knowledge.sentence_vectors import pack_sentences, pack_vector, unpac
 from common.knowledge.store import generation
 from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsUnavailable
 from common.llm.embeddings import Embedder, FloatVector
+from common.metrics import metrics_collector
 from common.once import once
+from common.tracing import span
 
 CANDIDATES = 60  # of each side
 LEXICAL_WEIGHT = 0.5
@@ -128,6 +132,12 @@ class Index:
         with read(self._engine) as connection:
             return generation(connection)
 
+    def size(self) -> tuple[int, int]:
+        """How many documents and how many chunks there are."""
+        with read(self._engine) as connection:
+            counts = [connection.scalar(select(func.count()).select_from(table)) for table in (documents, chunks)]
+        return counts[0] or 0, counts[1] or 0
+
     def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]:
         """In how many chunks each term stands, in any inflection, and how many chunks there are."""
         with read(self._engine) as connection:
@@ -146,9 +156,10 @@ class Index:
     ) -> list[Hit] | None:
         """One attempt; None where documents changed meanwhile, so that the two sides may not fit together."""
         count = max(CANDIDATES, k)
+        here = copy_context()  # the vector side goes on in this trace, beside the database and not within it
         with read(self._engine) as connection:
             before = generation(connection)
-            asked = None if vector is None else self._threads.submit(self._vectors.search, vector, count, where)
+            asked = None if vector is None else self._ask_vectors(here, vector, count, where)
             lexical = self._lexical.search(connection, text, _LEXICAL_POOL, where)
         dense = {} if asked is None else _in_time(asked, deadline)
         with read(self._engine) as connection:
@@ -170,6 +181,11 @@ class Index:
             )
             for score, candidate in best
         ]
+
+    def _ask_vectors(
+        self, context: Context, vector: FloatVector, count: int, where: Filter | None
+    ) -> "Future[dict[str, float]]":
+        return self._threads.submit(context.run, _searched, self._vectors, vector, count, where)
 
     def _check_complete(
         self, connection: Connection, dense: Mapping[str, float], count: int, where: Filter | None, *, is_quiet: bool
@@ -291,6 +307,14 @@ def _memory_engine() -> Engine:
             connection.execute(text(statement))
         connection.execute(insert(knowledge_state).values(id=1, generation=0))
     return memory
+
+
+def _searched(vectors: VectorIndex, vector: FloatVector, count: int, where: Filter | None) -> dict[str, float]:
+    started = time.monotonic()
+    with span("search vectors", kind="client", attributes={semconv.DB_OPERATION_NAME: "search"}):
+        found = vectors.search(vector, count, where)
+    metrics_collector.record_vector_query(time.monotonic() - started)
+    return found
 
 
 def _in_time(asked: "Future[dict[str, float]]", deadline: float | None) -> dict[str, float]:

@@ -21,6 +21,7 @@ from common.llm.chat import (
 from common.llm.gemini_wire import UNREADABLE, Gathered, Piece, log_answer, refusal, retry_delay_seconds
 from common.llm.prompt import prompt
 from common.logging import get_logger
+from common.tracing import outgoing_headers
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -51,7 +52,7 @@ def gemini_client(
     options = types.HttpOptions(
         base_url=base_url,
         retry_options=types.HttpRetryOptions(attempts=1),
-        client_args={"event_hooks": {"request": [_set_deadline], "response": [_hold_deadline]}},
+        client_args={"event_hooks": {"request": [_set_deadline, _set_trace], "response": [_hold_deadline]}},
     )
     if vertex_project is not None:
         return Client(
@@ -223,6 +224,10 @@ def _set_deadline(request: Any) -> None:
     if timeout.get("read") is not None:
         request.extensions["loancheck.deadline"] = time.monotonic() + timeout["read"]
         timeout["connect"] = min(timeout["read"], _CONNECT_SECONDS)
+
+
+def _set_trace(request: Any) -> None:
+    request.headers.update(outgoing_headers())
 
 
 def _hold_deadline(response: Any) -> None:

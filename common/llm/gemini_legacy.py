@@ -24,6 +24,7 @@ from common.llm.chat import (
 from common.llm.gemini_wire import UNREADABLE, Gathered, Piece, log_answer, refusal, retry_delay_seconds
 from common.llm.prompt import prompt
 from common.logging import get_logger
+from common.tracing import outgoing_headers
 
 _DEFAULT_ENDPOINT = "https://generativelanguage.googleapis.com"
 
@@ -54,10 +55,8 @@ class GeminiLegacyModel:
         asked, started = self._models[request.lane], time.monotonic()
         gathered = Gathered(asked=asked)
         message = _message(request, asked)
-        response = _call(
-            # retry=None: the package would ask again by itself
-            lambda: self._client.generate_content(message, timeout=request.timeout_seconds, retry=None)
-        )
+        options = _options(request)
+        response = _call(lambda: self._client.generate_content(message, **options))
         gathered.add(_piece(response))
         return self._finished(gathered, request, started)
 
@@ -66,9 +65,8 @@ class GeminiLegacyModel:
         asked, started = self._models[request.lane], time.monotonic()
         gathered = Gathered(asked=asked)
         message = _message(request, asked)
-        events = _call(
-            lambda: self._client.stream_generate_content(message, timeout=request.timeout_seconds, retry=None)
-        )
+        options = _options(request)
+        events = _call(lambda: self._client.stream_generate_content(message, **options))
         try:
             while (event := _call(lambda: next(events, None))) is not None:
                 if time.monotonic() - started > request.timeout_seconds:
@@ -103,6 +101,15 @@ class _Library:
 @cache
 def _library() -> _Library:
     return _Library()
+
+
+def _options(request: ChatRequest) -> dict[str, Any]:
+    """How a call is made; `retry` is None, for the package would ask again by itself."""
+    return {
+        "timeout": request.timeout_seconds,
+        "retry": None,
+        "metadata": tuple(outgoing_headers().items()),
+    }
 
 
 def _message(request: ChatRequest, model: str) -> Any:

@@ -24,6 +24,7 @@ from tenacity.stop import stop_base
 
 from common.llm.chat import ChatAnswer, ChatChunk, ChatModel, ChatRequest, ModelError
 from common.logging import get_logger
+from common.metrics import metrics_collector
 
 log = get_logger(__name__)
 
@@ -58,6 +59,7 @@ class Breaker:
         )
         self._lock = threading.Lock()
         self._is_trying = False
+        metrics_collector.set_breaker_state(name, STATE_CLOSED)
 
     @property
     def is_open(self) -> bool:
@@ -108,6 +110,7 @@ class _LogChanges(CircuitBreakerListener):
     # Any: pybreaker types the states as private classes
     def state_change(self, cb: CircuitBreaker, old_state: Any, new_state: Any) -> None:  # noqa: ARG002  # its signature
         log.warning("model.breaker_changed", breaker=cb.name, outcome=new_state.name)
+        metrics_collector.set_breaker_state(cb.name or "", new_state.name.replace("-", "_"))
 
 
 class _StopBefore(stop_base):

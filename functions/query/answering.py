@@ -1,6 +1,7 @@
 """One query from message to recorded answer: screen, route, run the agent, check, record, reply."""
 
 import secrets
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -10,12 +11,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from common import semconv
+from common.costs.ledger import CANCELLED
 from common.function import Call, EventStream
 from common.llm.chat import ChatModel
 from common.logging import frames_of, get_logger
+from common.metrics import metrics_collector
 from common.once import once
+from common.pii import mask
 from common.problems import FieldError, InvalidRequest
 from common.settings import Settings, settings
+from common.tracing import trace_intent_classifier, trace_sync
 from functions.query.agent import AgentCard, Ask, Citation, Reply, Status, Turn
 from functions.query.entities import Entities, extract_entities
 from functions.query.follow_up import SMALL_TALK, is_ellipsis
@@ -92,6 +98,8 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
     if call.body.agent is not None and call.body.agent not in ready.agents:
         reason = f"There is no such agent. There are: {', '.join(sorted(ready.agents))}."
         raise InvalidRequest(reason, errors=[FieldError(pointer="/agent", detail=reason)])
+    if screened.signals:
+        metrics_collector.record_rejection("injection")
     session_id = ready.sessions.open(call.body.session_id)
     return _Work(
         call=call,
@@ -99,7 +107,7 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
         entities=extract_entities(screened.text),
         session_id=session_id,
         history=ready.sessions.history(session_id, ready.settings.history_tokens) if call.body.session_id else (),
-        route=ready.router.route(screened.text),
+        route=_route(ready.router, screened.text),
         tools=QueryTools(
             retriever=ready.retriever,
             model=ready.model,
@@ -114,12 +122,24 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
     )
 
 
+@trace_intent_classifier
+def _route(router: Router, text: str) -> Route:
+    started = time.monotonic()
+    route = router.route(text)
+    metrics_collector.record_intent_classification(
+        route.intent, route.confidence, time.monotonic() - started
+    )
+    return route
+
+
 def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, None]:
     """The steps of the query, the recorded answer last. Model calls are in the ledger even when it is cut short."""
     recorded = False
     try:
         agent, reply = yield from _ask_agents(ready, work)
-        reply = hold(reply, work.screened.text, work.tools.passages)
+        held = hold(reply, work.screened.text, work.tools.passages)
+        _measure(agent, reply, held)
+        reply = held
         # One transaction: the answer and what it cost stand or fall together.
         ready.sessions.record(_turn(ready, work, agent, reply), work.tools.entries)
         recorded = True
@@ -127,6 +147,14 @@ def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, N
     finally:
         if not recorded and work.tools.entries:
             ready.sessions.record(None, work.tools.entries)
+
+
+def _measure(agent: str, reply: Reply, held: Reply) -> None:
+    """What became of the query, as measures; `held` is what is left of the agent's `reply`."""
+    if reply.answered and not held.answered:
+        metrics_collector.record_rejection("withheld")
+    for part in dict.fromkeys(held.degraded):
+        metrics_collector.record_degraded(part)
 
 
 def _ask_agents(ready: Service, work: _Work) -> Generator[Status, None, tuple[str, Reply]]:
@@ -182,7 +210,22 @@ def _run_agent(ready: Service, work: _Work, name: str) -> Generator[Status, None
         can_answer=lambda: tuple(ready.agents.values()),
     )
     yield Status(step=name)
-    with closing(ready.agents[name].run(ask)) as steps:
+    attributes = {semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_INVOKE_AGENT, semconv.GEN_AI_AGENT_NAME: name}
+    started, outcome = time.monotonic(), "failed"
+    try:
+        traced = trace_sync(f"{semconv.OPERATION_INVOKE_AGENT} {name}", attributes=attributes)(ready.agents[name].run)
+        reply = yield from _reply_of(traced(ask))
+        outcome = "answered" if reply.answered else "abstained"
+        return reply
+    except GeneratorExit:  # the client went away
+        outcome = CANCELLED
+        raise
+    finally:
+        metrics_collector.record_agent_run(name, outcome, time.monotonic() - started)
+
+
+def _reply_of(steps: Generator[Status | Reply, None, None]) -> Generator[Status, None, Reply]:
+    with closing(steps):
         for step in steps:
             if isinstance(step, Reply):
                 return step
@@ -192,6 +235,7 @@ def _run_agent(ready: Service, work: _Work, name: str) -> Generator[Status, None
 
 def _ask_back(ready: Service, route: Route, read: Reply | None) -> Reply:
     """Asks back with the two likeliest readings, instead of guessing."""
+    metrics_collector.record_agent_run(ASKS_BACK, "asked_back", 0.0)
     readings = [ready.agents[name].description for name in route.alternatives if name in ready.agents]
     lines = "\n".join(f"{number}. {text}" for number, text in enumerate(readings, start=1))
     text = (
@@ -210,8 +254,8 @@ def _turn(ready: Service, work: _Work, agent: str, reply: Reply) -> TurnRecord:
         session_id=work.session_id,
         request_id=work.call.correlation.request_id,
         trace_id=work.call.correlation.trace_id,
-        message=work.screened.text,
-        answer=reply.answer,
+        message=mask(work.screened.text),
+        answer=mask(reply.answer),
         answered=reply.answered,
         agent=agent,
         intent=work.route.intent,

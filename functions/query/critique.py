@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.llm.chat import ChatRequest, ModelAnswerUnusable, Passage
+from common.tracing import trace_critique
 from functions.query.agent import Ask, Status
 from functions.query.grounding import Grounded
 
@@ -44,6 +45,7 @@ class Critique:
     faults: tuple[str, ...]
 
 
+@trace_critique
 def critique(
     ask: Ask, question: str, grounded: Grounded, passages: Sequence[Passage]
 ) -> Generator[Status, None, Critique]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, the framework knows only this folder
 
-from common.function import Call, EventStream, Function, Route
+from common.function import EVENT_STREAM, JSON, Call, EventStream, Function, Route
 from common.settings import settings
 from common.version import VERSION
 from functions.query.models import QueryAnswer, QueryRequest
@@ -30,7 +30,7 @@ query = Function(
             handler=_answer,
             request=QueryRequest,
             answer=QueryAnswer,
-            streams=True,
+            produces=(JSON, EVENT_STREAM),
             scope="query:ask",
             limit="60/minute",
         )

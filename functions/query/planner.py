@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from common.llm.chat import ChatAnswer, ChatRequest, ModelAnswerUnusable, Passage
 from common.llm.draft import Draft
+from common.tracing import trace_planner
 from functions.query.agent import Ask, Status
 
 SCHEMA = Draft.model_json_schema()
@@ -38,6 +39,7 @@ def draft_request(
     )
 
 
+@trace_planner
 def draft(ask: Ask, request: ChatRequest) -> Generator[Status, None, tuple[Draft, ChatAnswer]]:
     """The model's draft.
 

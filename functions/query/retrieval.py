@@ -17,7 +17,9 @@ from common.llm.chat import Evidence, ModelError, Passage
 from common.llm.deadline import seconds_left, within
 from common.llm.embeddings import Embedder, FloatVector
 from common.logging import get_logger
+from common.metrics import metrics_collector
 from common.settings import Settings
+from common.tracing import trace_retriever
 from functions.query.agent import Degradation, Retrieved
 from functions.query.evidence import Sentence, rank_sentences, signals, support, term_weights
 from functions.query.question import Part, Question, read_question
@@ -28,6 +30,8 @@ MAX_PASSAGES = 10
 MIN_SUPPORT = 0.02  # evidence weaker than this share of the best is left out
 TOKENS_PER_WORD = 4 / 3  # of English under the tokenizers in use
 CALIBRATED = "all-MiniLM-L6-v2"  # embedders whose cosines `evidence.support` was fitted to start with this
+
+CACHE = "retrieval"
 
 log = get_logger("retrieval")
 
@@ -51,6 +55,8 @@ class Search(Protocol):
     def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]: ...
 
     def generation(self) -> int: ...
+
+    def size(self) -> tuple[int, int]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +87,9 @@ class Retriever:
             settings.retrieval_cache_entries, settings.retrieval_cache_seconds, timer=clock
         )
         self._lock = threading.Lock()
+        self._measured_generation: int | None = None
 
+    @trace_retriever
     def retrieve(self, question: str, *, where: Where | None = None, timeout_seconds: float | None = None) -> Retrieved:
         """Passages for `question`, best first, with their evidence.
 
@@ -90,9 +98,12 @@ class Retriever:
         "retrieval"). `timeout_seconds` bounds embedder and vector index together, whatever the number of parts.
         """
         try:
-            key = (self._index.generation(), question, tuple(sorted((where or {}).items())))
+            generation = self._index.generation()
+            self._measure_size(generation)
+            key = (generation, question, tuple(sorted((where or {}).items())))
             with self._lock:
                 known = self._cache.get(key)
+            metrics_collector.record_cache_request(CACHE, hit=known is not None)
             if known is not None:
                 return known
             with within(timeout_seconds):
@@ -104,7 +115,15 @@ class Retriever:
             with self._lock:
                 if self._cache.maxsize:
                     self._cache[key] = retrieved
+                    metrics_collector.record_cache_operation(CACHE, "set")
+                metrics_collector.set_cache_entries(CACHE, len(self._cache))
         return retrieved
+
+    def _measure_size(self, generation: int) -> None:
+        """What the knowledge base holds, when that may have changed."""
+        if generation != self._measured_generation:
+            metrics_collector.set_knowledge(*self._index.size())
+            self._measured_generation = generation
 
     def _retrieve(self, question: Question, where: Where | None) -> Retrieved:
         found = self.find(question, where)

@@ -1,19 +1,23 @@
 """What agents use: the search and the model, with every model call noted for the ledger."""
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from common import semconv
 from common.costs.embeddings import embedding_entries
-from common.costs.ledger import LedgerEntry
+from common.costs.ledger import CANCELLED, LedgerEntry, measure
 from common.costs.prices import cost_usd
 from common.function import Correlation
 from common.llm.chat import ChatAnswer, ChatModel, ChatRequest, ModelError, ModelTimeout, Passage, TokenUsage
 from common.llm.spent import recording
 from common.logging import get_logger
+from common.metrics import metrics_collector
+from common.settings import settings
+from common.tracing import Span, span
 from functions.query.agent import Retrieved, Status
 
 if TYPE_CHECKING:
@@ -23,7 +27,6 @@ log = get_logger("tools")
 
 _DOING = {"draft": "drafting", "critique": "reviewing"}  # what a client is told while a step goes on
 
-CANCELLED = "cancelled"
 UNKNOWN_COST = frozenset({CANCELLED, ModelTimeout.__name__})
 
 GeneratedAnswer = Generator[Status, None, ChatAnswer]
@@ -56,6 +59,7 @@ class QueryTools:
         seconds = min(self.model_timeout_seconds, self.deadline - started)
         with recording() as calls:
             found = self.retriever().retrieve(question, where=where, timeout_seconds=seconds)
+        metrics_collector.record_retrieval(time.monotonic() - started, len(found.passages))
         self.entries += embedding_entries(
             calls, self.correlation, at=self.clock(), session_id=self.session_id, agent=self.agent
         )
@@ -76,20 +80,24 @@ class QueryTools:
             raise ModelTimeout  # no call was made, so none is noted
         outcome = CANCELLED  # what stands when the client goes away in the middle
         answer: ChatAnswer | None = None
-        try:
-            answer = yield from self._chunks(step, replace(request, timeout_seconds=seconds))
-            outcome = "ok"
-        except ModelError as error:
-            outcome, answer = type(error).__name__, error.answer  # billed all the same, where there is one
-            raise
-        finally:
-            self._note(step, self.model, answer, outcome, started)
+        with _model_span(self.model, request) as active:
+            try:
+                answer = yield from self._chunks(step, replace(request, timeout_seconds=seconds))
+                outcome = "ok"
+            except ModelError as error:
+                outcome, answer = type(error).__name__, error.answer  # billed all the same, where there is one
+                raise
+            finally:
+                self._note(step, self.model, answer, outcome, started)
+                _tell(active, answer)
         return answer
 
     def extract(self, step: str, request: ChatRequest) -> ChatAnswer:
         started = time.monotonic()
-        answer = self.embedded_model.generate(request)
-        self._note(step, self.embedded_model, answer, "ok", started)
+        with _model_span(self.embedded_model, request) as active:
+            answer = self.embedded_model.generate(request)
+            self._note(step, self.embedded_model, answer, "ok", started)
+            _tell(active, answer)
         return answer
 
     def _chunks(self, step: str, request: ChatRequest) -> GeneratedAnswer:
@@ -114,27 +122,59 @@ class QueryTools:
         cost = None  # where no counts came nobody knows
         if counted is not None:
             cost = cost_usd(usage, model=answered or model.model, provider=model.provider, at=now)
-        self.entries.append(
-            LedgerEntry(
-                created_at=now,
-                request_id=self.correlation.request_id,
-                trace_id=self.correlation.trace_id,
-                session_id=self.session_id,
-                agent=self.agent,
-                step=step,
-                provider=model.provider,
-                model_asked=answer.asked if answer else model.model,
-                model_answered=answered,
-                input_tokens=usage.input_tokens,
-                cached_input_tokens=usage.cached_input_tokens,
-                output_tokens=usage.output_tokens,
-                thinking_tokens=usage.thinking_tokens,
-                tool_tokens=usage.tool_tokens,
-                cost_usd=cost,
-                duration_ms=_ms_since(started),
-                outcome=outcome,
-            )
+        entry = LedgerEntry(
+            created_at=now,
+            request_id=self.correlation.request_id,
+            trace_id=self.correlation.trace_id,
+            session_id=self.session_id,
+            agent=self.agent,
+            step=step,
+            provider=model.provider,
+            model_asked=answer.asked if answer else model.model,
+            model_answered=answered,
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            output_tokens=usage.output_tokens,
+            thinking_tokens=usage.thinking_tokens,
+            tool_tokens=usage.tool_tokens,
+            cost_usd=cost,
+            duration_ms=_ms_since(started),
+            outcome=outcome,
         )
+        self.entries.append(entry)
+        measure(entry)
+
+
+@contextmanager
+def _model_span(model: ChatModel, request: ChatRequest) -> Iterator[Span]:
+    """The span of one inference, retries included. A stream yields inside it, to readers in the same context."""
+    attributes: dict[str, str | int | float] = {
+        semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_CHAT,
+        semconv.GEN_AI_PROVIDER_NAME: model.provider,
+        semconv.GEN_AI_REQUEST_MODEL: model.model,
+        semconv.GEN_AI_REQUEST_MAX_TOKENS: request.max_output_tokens,
+        semconv.GEN_AI_REQUEST_TEMPERATURE: request.temperature,
+    }
+    with span(f"{semconv.OPERATION_CHAT} {model.model}", kind="client", attributes=attributes) as active:
+        if settings().trace_content:
+            active.set(semconv.GEN_AI_INPUT_MESSAGES, request.question)
+        yield active
+
+
+def _tell(active: Span, answer: ChatAnswer | None) -> None:
+    """What came back, on the span of the call; tokens as the conventions count them, parts included."""
+    if answer is None:
+        return
+    active.set(semconv.GEN_AI_RESPONSE_MODEL, answer.model)
+    active.set(semconv.GEN_AI_RESPONSE_FINISH_REASONS, (answer.finish_reason,))
+    if answer.usage is not None:
+        used = answer.usage
+        active.set(semconv.GEN_AI_USAGE_INPUT_TOKENS, used.input_tokens + used.tool_tokens)
+        active.set(semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, used.cached_input_tokens)
+        active.set(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, used.output_tokens + used.thinking_tokens)
+        active.set(semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, used.thinking_tokens)
+    if settings().trace_content:
+        active.set(semconv.GEN_AI_OUTPUT_MESSAGES, answer.text)
 
 
 def _ms_since(started: float) -> float:

@@ -29,7 +29,11 @@ def test_a_function_starts_alone_and_answers(function: dict[str, str], tmp_path:
         if function["name"] == "query":
             response = httpx.post(f"{url}/api/query", json={"message": "hello"}, timeout=60)
             assert (response.status_code, response.json()["agent"]) == (200, "greeting")
-        else:
+        elif function["name"] == "documents":
             document = {"id": "a", "title": "A", "text": "A lien lapses after five years."}
             response = httpx.post(f"{url}/api/documents", json={"documents": [document]}, timeout=60)
             assert (response.status_code, response.json()["documents"]) == (200, 1)
+        else:
+            response = httpx.get(f"{url}/health")
+            assert response.json()["components"]["database"]["detail"] == "not there"  # nobody asked anything yet
+            assert (response.status_code, httpx.get(f"{url}/health/live").status_code) == (503, 200)

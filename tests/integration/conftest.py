@@ -1,18 +1,26 @@
 """Fixtures of the integration tests."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from common.knowledge.chroma import ChromaIndex
 from common.knowledge.vectors import MemoryVectors, VectorIndex
+from tests import servers
 from tests.knowledge_fakes import DIMENSIONS, WordEmbedder
 
 _numbers = itertools.count(1)
 
 MakeVectors = Callable[[], VectorIndex]
+
+
+@pytest.fixture
+def pushgateway() -> Iterator[str]:
+    """The URL of a Pushgateway with nothing in it."""
+    with servers.pushgateway() as url:
+        yield url
 
 
 SERVER = pytest.param("server", marks=pytest.mark.servers)

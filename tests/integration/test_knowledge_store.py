@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from sqlalchemy import Engine, func, insert, select, update
-from structlog.testing import capture_logs
 
 from common.database.engine import read, write
 from common.database.tables import chunks, document_attributes, documents, revisions
@@ -30,6 +29,7 @@ from common.llm.embeddings import FloatMatrix
 from common.problems import InvalidRequest
 from tests.integration.conftest import MakeVectors
 from tests.knowledge_fakes import DIMENSIONS, Spying, WordEmbedder, document, store_over
+from tests.log_lines import log_lines
 
 
 @pytest.fixture
@@ -384,7 +384,7 @@ def test_a_loss_noticed_while_writing_is_made_good(database: Engine, method: str
 def test_a_start_tells_how_many_documents_need_to_be_embedded_anew(database: Engine, memory: MemoryVectors) -> None:
     store_over(database, memory).put([document("a"), document("b")])
     renewed = store_over(database, MemoryVectors(DIMENSIONS), WordEmbedder("words-2"), prefix="s")
-    with capture_logs() as lines:
+    with log_lines() as lines:
         renewed.repair()
         renewed.put([document("a"), document("b")])
         renewed.repair()

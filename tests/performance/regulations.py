@@ -209,7 +209,7 @@ def main() -> int:
 
 def prepare() -> None:
     """Makes the database, and keeps log lines out of the table."""
-    setup_logging(production=False, level="ERROR")
+    setup_logging(log_level="ERROR", json_logs=False)
     migrate(engine())
 
 

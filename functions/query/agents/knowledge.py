@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from common.llm.chat import ChatAnswer, ModelError, Passage
 from common.llm.draft import Draft
 from common.logging import get_logger
+from common.metrics import metrics_collector
 from common.settings import settings
 from functions.query.agent import AgentCard, Ask, Degradation, Reply, Retrieved, Status
 from functions.query.critique import Critique, critique, review_of_extract
@@ -71,7 +72,7 @@ def _draft_rounds(ask: Ask, question: str, retrieved: Retrieved, rounds: list[_R
             ask, question, retrieved.passages, findings, max_output_tokens=settings().max_output_tokens
         )
         drafted, answer = yield from draft(ask, request)
-        grounded = ground(drafted, retrieved.passages)
+        grounded = _ground(drafted, retrieved.passages)
         rounds.append(_Round(draft=drafted, grounded=grounded, critique=None, answer=answer))
         if not drafted.answered:
             return
@@ -90,12 +91,21 @@ def _draft_rounds(ask: Ask, question: str, retrieved: Retrieved, rounds: list[_R
         findings = reviewed.faults
 
 
+def _ground(drafted: Draft, passages: Sequence[Passage]) -> Grounded:
+    grounded = ground(drafted, passages)
+    for _ in range(grounded.removed):
+        metrics_collector.record_rejection("statement")
+    for _ in range(len(grounded.findings) - grounded.removed):
+        metrics_collector.record_rejection("quote")
+    return grounded
+
+
 def _extract(ask: Ask, question: str, retrieved: Retrieved) -> _Round:
     """The extractive answer, for when the model is down, slow, over quota or refuses."""
     request = draft_request(ask, question, retrieved.passages, (), max_output_tokens=settings().max_output_tokens)
     answer = ask.tools.extract("draft", request)
     drafted = read_draft(answer)
-    grounded = ground(drafted, retrieved.passages)
+    grounded = _ground(drafted, retrieved.passages)
     reviewed = review_of_extract(grounded, retrieved.support) if drafted.answered else None
     return _Round(draft=drafted, grounded=grounded, critique=reviewed, answer=answer)
 
@@ -104,6 +114,8 @@ def _reply(rounds: Sequence[_Round], retrieved: Retrieved) -> Reply:
     """The best round's answer; a later one goes before an earlier one of the same score."""
     best = max(reversed(rounds), key=lambda one: one.critique.score if one.critique else 0.0)
     score = best.critique.score if best.critique else None
+    if score is not None:
+        metrics_collector.record_critique(len(rounds), score, score >= settings().critique_threshold)
     if not best.draft.answered or not best.grounded.citations:
         return Reply(
             answer=_unanswered(best.draft, retrieved.passages),

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -11,12 +12,14 @@ import flask
 import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
+from opentelemetry.trace import StatusCode
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.test import TestResponse
 
-from common.function import Call, Correlation, EventStream, Function, Reply, Route
+from common.function import EVENT_STREAM, JSON, Call, Correlation, EventStream, Function, Reply, Route
 from common.problems import AssistantError, FieldError, InvalidRequest
 from common.settings import InvalidSettings
+from tests.recorded_spans import recording
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SECRET = "Jane Roe, 078-05-1120"  # a number that SSA withdrew
@@ -110,7 +113,13 @@ def function(stream: Closed) -> Function:
             route("GET", "/refuse", refuse),
             route("GET", "/echo/{rest:path}", echo_path, answer=Greeted),
             route("DELETE", "/things/{id}", forget, status=HTTPStatus.NO_CONTENT),
-            route("GET", "/stream", lambda _call: EventStream(events=stream.events()), answer=Greeted, streams=True),
+            route(
+                "GET",
+                "/stream",
+                lambda _call: EventStream(events=stream.events()),
+                answer=Greeted,
+                produces=(JSON, EVENT_STREAM),
+            ),
         ],
     )
 
@@ -204,6 +213,52 @@ def test_the_name_of_an_unknown_field_is_bounded_and_printable(client: FlaskClie
     assert pointer.isprintable()
 
 
+def test_the_name_of_an_unknown_field_is_masked(client: FlaskClient) -> None:
+    response = client.post("/greet", json={"name": "a", "jane.roe@example.com": 1})
+    assert body_of(response)["errors"][0]["pointer"] == "/[EMAIL]"
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain"),
+        ("text/plain;version=0.0.4", "text/plain"),
+        ("application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+         "application/openmetrics-text"),
+    ],
+)  # fmt: skip
+def test_metrics_come_as_prometheus_wants_them(client: FlaskClient, accept: str, content_type: str) -> None:
+    client.get("/echo/x")
+    response = client.get("/metrics", headers={"Accept": accept})
+    assert response.mimetype == content_type
+    counted = [line for line in response.text.splitlines() if line.startswith("assistant_http_requests_total")]
+    assert any('function="testing"' in line and 'route="/echo/{rest:path}"' in line for line in counted)
+
+
+def test_an_error_of_ours_marks_the_span_and_one_of_the_callers_does_not(client: FlaskClient) -> None:
+    with recording() as spans:
+        client.get("/fail")
+        client.get("/refuse")
+    found = spans.by_name()
+    assert dict(found["GET /fail"].attributes or {})["error.type"] == "RuntimeError"
+    assert found["GET /fail"].status.status_code is StatusCode.ERROR
+    assert found["GET /refuse"].status.status_code is StatusCode.UNSET
+
+
+def test_parallel_requests_do_not_mix_their_lines(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
+    def ask(number: int) -> None:
+        app = client.application
+        app.test_client().get(f"/{'fail' if number % 2 else 'refuse'}", headers={"X-Request-ID": f"request-{number}"})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(64)))
+    lines = capsys.readouterr().out.splitlines()
+    for number in range(64):
+        own = [line for line in lines if f"request_id=request-{number} " in line]
+        assert len(own) == (2 if number % 2 else 1)
+        assert all(("/fail" if number % 2 else "/refuse") in line for line in own if "request.finished" in line)
+
+
 @pytest.mark.parametrize("headers", [{"Content-Type": "text/plain"}, {}, {"Content-Encoding": "gzip"}])
 def test_only_plain_json_is_read(client: FlaskClient, headers: dict[str, str]) -> None:
     if "Content-Encoding" in headers:
@@ -256,8 +311,12 @@ def test_a_guard_refuses_before_the_body_is_read(client: FlaskClient) -> None:
     assert problem(response) == (403, "/problems/forbidden")
 
 
-@pytest.mark.parametrize(("sent", "kept"), [("abc-123", True), ("a b", False), ("x" * 129, False), ("", False)])
-def test_a_well_formed_request_id_is_kept(client: FlaskClient, sent: str, kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("abc-123", True), ("a b", False), ("x" * 129, False), ("", False), ("219-47-1120", False)]
+)
+def test_a_well_formed_request_id_is_kept_unless_it_is_somebodys_number(
+    client: FlaskClient, sent: str, kept: bool
+) -> None:
     given = client.get("/live", headers={"X-Request-ID": sent}).headers["X-Request-ID"]
     assert (given == sent) is kept
     assert given
@@ -341,11 +400,11 @@ def test_production_lines_are_json_in_cloud_loggings_fields(
 ) -> None:
     from common.logging import setup_logging
 
-    setup_logging(production=True, level="INFO")
+    setup_logging(log_level="INFO", json_logs=True)
     with flask.Flask("x").test_request_context("/live"):
         function(flask.request._get_current_object()).close()  # type: ignore[attr-defined]
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (line["severity"], line["message"], line["status"]) == ("INFO", "request.finished", 200)
+    assert (line["severity"], line["message"], line["httpRequest"]["status"]) == ("INFO", "request.finished", 200)
     assert logging.getLevelName(line["severity"]) == logging.INFO
 
 

@@ -23,7 +23,7 @@ def test_every_setting_stands_there_with_words_and_its_default() -> None:
     )
     assert "\n#DATA_DIR=.\n" in text
     assert "\n#GEMINI_API_KEY=\n" in text
-    assert "One of development, production.\n#ENVIRONMENT=development\n" in text
+    assert "One of DEBUG, INFO, WARNING, ERROR.\n#LOG_LEVEL=INFO\n" in text
 
 
 def test_uncommented_as_it_is_the_file_gives_the_defaults(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from common.costs import prices as module
 from common.costs.prices import BUILT_IN, Prices, PriceTable, Rates, cost_usd, load_price_table, usage_cost_usd
 from common.llm.chat import TokenUsage
 from common.settings import InvalidSettings, settings
+from tests.log_lines import log_lines
 
 REFERENCE = Path(
     os.environ.get("PRICES_REFERENCE", Path(__file__).parents[5] / "shared" / "data" / "gemini_prices_reference.json")
@@ -133,7 +133,7 @@ def test_vertex_ai_costs_what_the_gemini_api_costs() -> None:
 )
 def test_an_unknown_price_is_not_zero_and_is_warned_about_once(provider: str, model: str) -> None:
     prices = shipped()
-    with capture_logs() as lines:
+    with log_lines() as lines:
         for _ in range(3):
             usage = TokenUsage(input_tokens=10)
             assert prices.cost_usd(provider=provider, model=model, usage=usage, at=TODAY) is None
@@ -146,7 +146,7 @@ def test_output_of_a_model_without_an_output_price_has_no_known_cost() -> None:
 
 
 def test_models_inside_the_package_cost_nothing_and_are_not_warned_about() -> None:
-    with capture_logs() as lines:
+    with log_lines() as lines:
         cost = shipped().cost_usd(
             provider="embedded", model="extractive", usage=TokenUsage(input_tokens=5, output_tokens=5), at=TODAY
         )

@@ -7,11 +7,11 @@ import httpx2
 import pytest
 from google.auth.exceptions import RefreshError, TransportError
 from google.oauth2.credentials import Credentials
-from structlog.testing import capture_logs
 
 from common.llm.chat import ChatRequest, ModelAnswerUnusable, ModelError, ModelRefusedCredentials, ModelTimeout
 from common.llm.gemini import GeminiModel, call_gemini, gemini_client
 from tests.gemini_server import Behaviour, GeminiServer
+from tests.log_lines import log_lines
 
 REQUEST = ChatRequest(instruction="Be brief.", question="What of Jane Roe, 078-05-1120?")
 
@@ -80,7 +80,7 @@ def test_a_call_without_a_time_limit_is_left_as_it_is(server: GeminiServer) -> N
 
 def test_another_model_than_asked_for_is_warned_of(model: GeminiModel, server: GeminiServer) -> None:
     server.script(Behaviour(text="Fine.", model_version="gemini-9-flash"))
-    with capture_logs() as lines:
+    with log_lines() as lines:
         model.generate(REQUEST)
     warnings = [line for line in lines if line["log_level"] == "warning"]
     assert [(line["event"], line["asked"], line["model"]) for line in warnings] == [
@@ -94,7 +94,7 @@ def test_no_line_holds_what_was_asked_or_answered(
 ) -> None:
     caplog.set_level("DEBUG", logger="google_genai")
     server.script(behaviour)
-    with capture_logs() as lines:
+    with log_lines() as lines:
         try:
             model.generate(REQUEST)
         except ModelError:

@@ -2,7 +2,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
-from structlog.testing import capture_logs
 
 from common.llm.chat import (
     ChatAnswer,
@@ -18,6 +17,7 @@ from common.llm.chat import (
 from common.llm.gemini import GeminiModel, gemini_client
 from common.llm.resilience import Policy, ResilientModel
 from tests.gemini_server import Behaviour, GeminiServer
+from tests.log_lines import log_lines
 
 REQUEST = ChatRequest(instruction="-", question="?", timeout_seconds=20)
 CHEAP = ChatRequest(instruction="-", question="?", timeout_seconds=20, lane="cheap")
@@ -162,7 +162,7 @@ class TestRetries:
 
     def test_a_retry_leaves_a_line_without_content(self) -> None:
         model, _, _ = made(ModelOverQuota())
-        with capture_logs() as lines:
+        with log_lines() as lines:
             model.generate(REQUEST)
         assert [(line["event"], line["attempt"], line["error_type"]) for line in lines] == [
             ("model.retried", 1, "ModelOverQuota")
@@ -254,7 +254,7 @@ class TestBreaker:
         self.fail(model, 1)
         with pytest.raises(ModelTimeout):
             model.generate(REQUEST)
-        with capture_logs() as lines:
+        with log_lines() as lines:
             model.generate(REQUEST)
         assert [line["outcome"] for line in lines] == ["half-open", "closed"]
 
@@ -284,7 +284,7 @@ class TestBreaker:
         trial = model.stream(REQUEST)
         while next(trial).answer is None:
             pass
-        with capture_logs() as lines:
+        with log_lines() as lines:
             trial.close()
             model.generate(REQUEST)
         assert lines == []

@@ -71,6 +71,9 @@ class SearchAway:
     def generation(self) -> int:
         return self._inner.generation()
 
+    def size(self) -> tuple[int, int]:
+        return self._inner.size()
+
 
 class SilentEmbedder(WordEmbedder):
     def embed_query(self, text: str) -> FloatVector:

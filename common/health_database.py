@@ -1,0 +1,157 @@
+"""Whether a database answers, asked without SQLAlchemy and without migrating it; whoever uses it does both.
+
+Each check opens a connection of its own: a pool's would tell that the database was there once.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from common.health_runs import Check, Fault, Finding
+from common.settings import InvalidSettings
+
+if TYPE_CHECKING:
+    import psycopg
+
+SQLITE_WAIT_SECONDS = 0.05  # for another one's write to end: less than a check may take
+_CONNECT_SECONDS = 2  # the least that libpq takes
+_STATEMENT_MS = 2_000
+_COUNTS = "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM chunks)"
+
+_SQLITE_DETAILS = {
+    sqlite3.SQLITE_BUSY: "locked",
+    sqlite3.SQLITE_LOCKED: "locked",
+    sqlite3.SQLITE_READONLY: "cannot be written",
+    sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_CORRUPT: "damaged",
+}
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file that an SQLAlchemy URL names; None where it is no SQLite URL."""
+    scheme, _, rest = url.partition(":///")
+    return Path(rest.partition("?")[0]) if scheme in {"sqlite", "sqlite+pysqlite"} and rest else None
+
+
+def database_check(url: str) -> Check:
+    """Whether the database behind an SQLAlchemy URL can be read and written.
+
+    Raises:
+        InvalidSettings: it is neither SQLite's nor PostgreSQL's.
+    """
+    file = sqlite_file(url)
+    return sqlite_check(file) if file is not None else _postgresql_check(_conninfo(url))
+
+
+def knowledge_check(url: str) -> Check:
+    """How many documents and chunks the knowledge base has, as facts.
+
+    Raises:
+        InvalidSettings: as `database_check`.
+    """
+    file = sqlite_file(url)
+    return _sqlite_counts(file) if file is not None else _postgresql_counts(_conninfo(url))
+
+
+def sqlite_check(file: Path) -> Check:
+    """Whether a database file can be read and written; another one's long transaction makes it degraded."""
+
+    def check() -> None:
+        with _sqlite(file, "rw") as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:  # where it is only locked, readers go on and it may soon be over
+                is_locked = _primary(error) == sqlite3.SQLITE_BUSY
+                raise Fault(_words(error, file), status="degraded" if is_locked else "unhealthy") from None
+            connection.execute(f"PRAGMA user_version = {version}")  # on a read-only file BEGIN IMMEDIATE only reads
+            connection.execute("ROLLBACK")
+
+    return check
+
+
+def sqlite_readable(file: Path) -> None:
+    """
+    Raises:
+        Fault: `file` is no SQLite database that can be read.
+    """
+    with _sqlite(file, "ro") as connection:
+        connection.execute("PRAGMA schema_version")
+
+
+def _sqlite_counts(file: Path) -> Check:
+    def check() -> Finding | str:
+        with _sqlite(file, "ro") as connection:
+            if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'chunks'").fetchone() == (0,):
+                return "no tables yet"
+            return _counted(connection.execute(_COUNTS).fetchone())
+
+    return check
+
+
+@contextmanager
+def _sqlite(file: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    try:
+        uri = f"file:{quote(str(file.absolute()))}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True, timeout=SQLITE_WAIT_SECONDS, isolation_level=None)
+        with closing(connection):
+            yield connection
+    except sqlite3.DatabaseError as error:
+        raise Fault(_words(error, file)) from None
+
+
+def _words(error: sqlite3.Error, file: Path) -> str:
+    return _SQLITE_DETAILS.get(_primary(error)) or ("cannot be read" if file.exists() else "not there")
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """Primary result code: https://www.sqlite.org/rescode.html"""
+    return error.sqlite_errorcode & 0xFF
+
+
+def _conninfo(url: str) -> str:
+    """libpq's URI, which is SQLAlchemy's without the driver's name."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"postgresql", "postgresql+psycopg"}:
+        raise InvalidSettings("DATABASE_URL: must begin with sqlite:///FILE or postgresql+psycopg://")
+    return f"postgresql://{rest}"
+
+
+def _postgresql_check(conninfo: str) -> Check:
+    def check(connection: "psycopg.Connection[Any]") -> None:
+        if connection.execute("SHOW transaction_read_only").fetchone() != ("off",):  # as a standby is
+            raise Fault("cannot be written")
+
+    return _on_postgresql(conninfo, check)
+
+
+def _postgresql_counts(conninfo: str) -> Check:
+    def check(connection: "psycopg.Connection[Any]") -> Finding | str:
+        connection.execute(f"SET statement_timeout = {_STATEMENT_MS}")
+        if connection.execute("SELECT to_regclass('chunks')").fetchone() == (None,):
+            return "no tables yet"
+        return _counted(connection.execute(_COUNTS).fetchone())
+
+    return _on_postgresql(conninfo, check)
+
+
+def _on_postgresql(conninfo: str, ask: "Callable[[psycopg.Connection[Any]], Finding | str | None]") -> Check:
+    import psycopg  # before the clock runs: this takes longer than a check may
+
+    def check() -> Finding | str | None:
+        try:
+            with psycopg.connect(conninfo, connect_timeout=_CONNECT_SECONDS, autocommit=True) as connection:
+                return ask(connection)
+        except psycopg.OperationalError:
+            raise Fault("not reachable") from None
+
+    return check
+
+
+def _counted(row: Any) -> Finding:
+    """`row` is a driver's row of two counts."""
+    documents, chunks = row
+    return Finding(facts={"documents": documents, "chunks": chunks})

@@ -1,0 +1,262 @@
+"""Telemetry and health for a function or an app of one's own: `setup_monitoring` gives it what the spine gives ours.
+
+Each request has a server span, measures and a line in the log; `/metrics`, `/health`, `/health/live` and
+`/health/ready` are answered here. Whatever the function raises is counted, and goes on as it would without us.
+"""
+
+import functools
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextvars import Context, copy_context
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import flask
+from werkzeug.datastructures import EnvironHeaders, Headers
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request, Response
+from werkzeug.wsgi import ClosingIterator
+
+from common.exchange import Exchange
+from common.health import HealthChecker, HealthReport, init_health_checker, is_draining, last_checker
+from common.logging import bind_context
+from common.metrics import exposition
+from common.once import once
+from common.trace_context import Headers as ReadableHeaders
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+App = TypeVar("App", bound=Callable[..., Any])
+Message = MutableMapping[str, Any]  # ASGI's own shape for scopes and events
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_EXCHANGE = "loancheck.exchange"
+_PARAMETER = re.compile(r"<(?:[^<>:]{1,50}:)?([^<>:]{1,50})>")  # Flask's <int:id>, in measures {id}
+_ASGI_PARAMETERS = ["scope", "receive", "send"]
+
+
+def setup_monitoring(app_or_function: App, *, name: str | None = None, health: HealthChecker | None = None) -> App:
+    """`app_or_function`, monitored: a function for the Functions Framework (usable as a decorator), a Flask app, or
+    an ASGI app as of FastAPI or Starlette.
+
+    A Flask app or one that takes middleware is changed in place and given back; anything else comes back wrapped.
+    `name` stands for it in measures and lines; it has one of its own otherwise. `health` answers for it; without it
+    what `init_health_checker` gave last, before or after this call, and without that one by the settings.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if not callable(app_or_function):
+        raise TypeError("setup_monitoring takes a function, a Flask app or an ASGI app")
+    watch = _Watch(name or _name_of(app_or_function), health)
+    if isinstance(app_or_function, flask.Flask):
+        app_or_function.before_request(_tell_route)
+        app_or_function.wsgi_app = _Wsgi(app_or_function.wsgi_app, watch)  # type: ignore[method-assign]  # Flask's way
+        return app_or_function
+    if hasattr(app_or_function, "add_middleware"):
+        app_or_function.add_middleware(_Asgi, watch=watch)
+        return app_or_function
+    wrapped: Any = _watched(app_or_function, watch)  # of the same signature
+    return wrapped  # type: ignore[no-any-return]
+
+
+def _name_of(app: Callable[..., Any]) -> str:
+    return str(getattr(app, "__name__", None) or getattr(app, "name", None) or type(app).__name__)
+
+
+def _watched(app: Callable[..., Any], watch: "_Watch") -> Callable[..., Any]:
+    if list(inspect.signature(app).parameters) == _ASGI_PARAMETERS:
+        return _Asgi(app, watch)
+    if inspect.iscoroutinefunction(app):
+        raise TypeError("of asynchronous code setup_monitoring takes the whole ASGI app")
+    return _watched_function(app, watch)
+
+
+class _Answer(NamedTuple):
+    status: HTTPStatus
+    content_type: str
+    content: bytes
+
+
+class _Watch:
+    """What all kinds of apps share: the paths answered here, and how a request is begun."""
+
+    def __init__(self, name: str, health: HealthChecker | None) -> None:
+        self._name = name
+        self._given = health
+        self._by_settings = once(init_health_checker)
+
+    def answer(self, method: str, path: str, accept: str) -> _Answer | None:
+        """The answer where it is ours to give; None where the app is asked."""
+        if method not in {"GET", "HEAD"}:
+            return None
+        match path.rstrip("/"):
+            case "/metrics":
+                content, content_type = exposition(accept)
+                return _Answer(HTTPStatus.OK, content_type, content)
+            case "/health":
+                return _health_answer(self._health().report())
+            case "/health/ready":
+                return _health_answer(self._health().report().of_needed(), is_refused=is_draining())
+            case "/health/live":
+                return _json(HTTPStatus.OK, {"status": "alive"})
+        return None
+
+    def _health(self) -> HealthChecker:
+        return self._given or last_checker() or self._by_settings()
+
+    def begin(self, method: str, headers: ReadableHeaders, bytes_in: int, route: str | None = None) -> Exchange:
+        exchange = Exchange(self._name, method=method, headers=headers, route=route, bytes_in=bytes_in)
+        bind_context(function=self._name)
+        return exchange
+
+
+def _health_answer(report: HealthReport, *, is_refused: bool = False) -> _Answer:
+    components = {name: {"status": one.status, "detail": one.detail} for name, one in report.components.items()}
+    is_away = is_refused or report.status == "unhealthy"
+    status = HTTPStatus.SERVICE_UNAVAILABLE if is_away else HTTPStatus.OK
+    return _json(status, {"status": "unhealthy" if is_away else report.status, "components": components})
+
+
+def _json(status: HTTPStatus, body: object) -> _Answer:
+    return _Answer(status, "application/json", json.dumps(body).encode())
+
+
+def _watched_function(function: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def monitored(request: flask.Request) -> flask.Response:
+        own = watch.answer(request.method, request.path, request.headers.get("Accept", ""))
+        if own is not None:
+            return flask.Response(own.content, status=own.status, content_type=own.content_type)
+        context = copy_context()
+        return context.run(serve, request, context)
+
+    def serve(request: flask.Request, context: Context) -> flask.Response:
+        exchange = watch.begin(request.method, request.headers, request.content_length or 0)
+        try:
+            response = flask.make_response(function(request))
+        except Exception as error:
+            _left_by(exchange, error)
+            raise
+        if response.is_streamed:
+            response.call_on_close(lambda: context.run(exchange.finish, response.status_code, None))
+        else:
+            exchange.finish(response.status_code, response.calculate_content_length())
+        return response
+
+    return monitored
+
+
+def _left_by(exchange: Exchange, error: Exception) -> None:
+    """`error` leaves: Werkzeug's own is an answer, as that of `abort(404)`; any other ends in a server error."""
+    status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+    if isinstance(error, HTTPException):
+        status = error.get_response().status_code
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        exchange.fail(error)
+    exchange.finish(status, None)
+
+
+class _Wsgi:
+    """Around a whole Flask app, so that every answer is seen, those to its own errors too."""
+
+    def __init__(self, app: "WSGIApplication", watch: _Watch) -> None:
+        self._app = app
+        self._watch = watch
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        request = Request(environ)
+        own = self._watch.answer(request.method, request.path, request.headers.get("Accept", ""))
+        if own is not None:
+            return Response(own.content, status=own.status, content_type=own.content_type)(environ, start_response)
+        context = copy_context()
+        return context.run(self._serve, environ, start_response, context)
+
+    def _serve(self, environ: "WSGIEnvironment", start_response: "StartResponse", context: Context) -> Iterable[bytes]:
+        headers = EnvironHeaders(environ)
+        exchange = self._watch.begin(environ["REQUEST_METHOD"], headers, headers.get("Content-Length", 0, type=int))
+        environ[_EXCHANGE] = exchange
+        answered: list[tuple[int, int | None]] = []
+
+        def begin_answer(status: str, answer_headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            size = Headers(answer_headers).get("Content-Length", type=int)
+            answered.append((int(status.split()[0]), size))
+            return start_response(status, answer_headers, *error)
+
+        try:
+            pieces = self._app(environ, begin_answer)
+        except Exception as error:
+            _left_by(exchange, error)
+            raise
+        status, size = answered[-1]
+        # What has a length is no stream: it is finished here, since CPU may end with the answer's last byte.
+        if size is not None:
+            exchange.finish(status, size)
+            return pieces
+        return ClosingIterator(_in_context(context, pieces), lambda: context.run(exchange.finish, status, None))
+
+
+def _in_context(context: Context, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    iterator = iter(pieces)
+    try:
+        while (piece := context.run(next, iterator, None)) is not None:
+            yield piece
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            context.run(close)
+
+
+def _tell_route() -> None:
+    """Flask knows the route's template only inside."""
+    exchange = flask.request.environ.get(_EXCHANGE)
+    if exchange is not None and flask.request.url_rule is not None:
+        exchange.route = _PARAMETER.sub(r"{\1}", flask.request.url_rule.rule)
+
+
+class _Asgi:
+    """Around an ASGI app. Its requests run in tasks of their own, so that their contexts never mix."""
+
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], watch: _Watch) -> None:
+        self._app = app
+        self._watch = watch
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        own = self._watch.answer(scope["method"], scope["path"], headers.get("accept", ""))
+        if own is not None:
+            await _send(own, send)
+        else:
+            await self._serve(scope, receive, send, headers)
+
+    async def _serve(self, scope: Message, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        length = headers.get("content-length", "")
+        exchange = self._watch.begin(scope["method"], headers, int(length) if length.isdecimal() else 0)
+        statuses = [int(HTTPStatus.INTERNAL_SERVER_ERROR)]
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except Exception as error:
+            _left_by(exchange, error)
+            raise
+        finally:
+            exchange.route = getattr(scope.get("route"), "path", None)  # the router told it meanwhile
+            exchange.finish(statuses[-1], None)
+
+
+async def _send(answer: _Answer, send: Send) -> None:
+    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.content))]
+    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
+    await send({"type": "http.response.body", "body": answer.content})

@@ -1,0 +1,238 @@
+"""Personal data and secrets in texts: found, masked, or swapped for pseudonyms.
+
+The recognisers in common/recognizers say what each kind is; this module joins them. What finds nothing costs little:
+every recogniser stands behind a test that most texts fail, and the four kinds that are made of digits share one scan.
+Everything is pure and linear in the length of the text.
+"""
+
+import hmac
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from common import masking
+from common.recognizers import bank, cards, email, iban, ip, phone, secrets, ssn
+from common.recognizers.plain import plain
+from common.recognizers.runs import may_hold_numbers, runs, shape_of
+from common.recognizers.span import PiiKind, PiiSpan
+
+__all__ = ["ALL_KINDS", "PiiKind", "PiiSpan", "Pseudonyms", "configure", "detect", "mask", "mask_value", "on_masked"]
+
+ALL_KINDS = frozenset(PiiKind)
+
+# Where two kinds claim the same characters equally, the first in this order has them.
+_PRIORITY = {kind: rank for rank, kind in enumerate("SECRET CREDIT_CARD IBAN SSN US_BANK EMAIL PHONE IP".split())}
+_OF_RUNS = (
+    (PiiKind.SSN, ssn.find),
+    (PiiKind.CREDIT_CARD, cards.find),
+    (PiiKind.US_BANK, bank.find),
+    (PiiKind.PHONE, phone.find),
+)
+_MARKERS = {kind: f"[{kind}]" for kind in PiiKind}
+
+
+class _Setup(NamedTuple):
+    """What is looked for. Never changed, only swapped for another, so that threads see the old or the new one."""
+
+    kinds: frozenset[PiiKind]
+    allowed: frozenset[str]
+    pseudonyms: "Pseudonyms | None"
+
+
+_setup = _Setup(ALL_KINDS, frozenset(), None)
+_hooks: tuple[Callable[[PiiKind], None], ...] = ()
+_lock = threading.Lock()
+
+
+def configure(
+    *,
+    kinds: Iterable[str] | str = "all",
+    allow: Iterable[str] = (),
+    pseudonyms: "Pseudonyms | None" = None,
+) -> None:
+    """Set for the whole process which kinds are found, and which literal texts never are; what is not given is reset.
+
+    `kinds` is "all", or names of kinds, also as one text with commas. `allow` compares whole values, whatever their
+    case. With `pseudonyms`, `mask` writes keyed pseudonyms instead of plain markers.
+
+    Raises:
+        ValueError: a name in `kinds` is that of no kind.
+    """
+    global _setup  # one immutable object, swapped
+    _setup = _Setup(_kinds_of(kinds), frozenset(text.strip().casefold() for text in allow), pseudonyms)
+
+
+def _kinds_of(kinds: Iterable[str] | str) -> frozenset[PiiKind]:
+    if isinstance(kinds, str):
+        kinds = kinds.split(",")
+    names = {name.strip().upper() for name in kinds} - {""}
+    return ALL_KINDS if "ALL" in names else frozenset(map(PiiKind, names))
+
+
+def on_masked(hook: Callable[[PiiKind], None]) -> None:
+    """Have `hook` called with the kind of every span that is masked from now on; adding it again changes nothing."""
+    global _hooks  # swapped, as the setup is
+    with _lock:
+        if hook not in _hooks:
+            _hooks = (*_hooks, hook)
+
+
+def detect(text: str) -> list[PiiSpan]:
+    """Personal data and secrets in `text`, left to right, never overlapping.
+
+    Of two finds that overlap the longer gives its kind, and both their characters are covered.
+    """
+    setup = _setup
+    found = _candidates(text, setup.kinds)
+    if not found:
+        return found
+    spans = _merged(found)
+    if setup.allowed:
+        spans = [span for span in spans if text[span.start : span.end].casefold() not in setup.allowed]
+    return spans
+
+
+def _candidates(text: str, kinds: frozenset[PiiKind]) -> list[PiiSpan]:
+    """What the recognisers of `kinds` find, in no order. Each stands behind a test that most log lines fail."""
+    found: list[PiiSpan] = []
+    if PiiKind.SECRET in kinds:
+        found += secrets.find(text)
+    if PiiKind.EMAIL in kinds and email.may_hold(text):
+        found += email.find(text)
+    flat = plain(text)
+    shape = shape_of(flat)
+    if PiiKind.IP in kinds:
+        found += ip.find(flat, shape)
+    if PiiKind.IBAN in kinds and iban.may_hold(shape):
+        found += iban.find(flat)
+    if may_hold_numbers(flat, shape):
+        stretches = runs(flat)
+        for kind, find in _OF_RUNS:
+            if kind in kinds:
+                found += find(stretches)
+    return found if flat is text else [_on_text(span, text) for span in found]
+
+
+def _on_text(span: PiiSpan, text: str) -> PiiSpan:
+    """`span` with the whole of a sign that is percent-encoded in `text` and stands at its beginning: "%2B1415..."."""
+    start = span.start
+    if start >= 2 and text[start - 2] == "%" and text[start - 1 : start + 1].lower() in {"2b", "28"}:
+        start -= 2
+    return PiiSpan(start, span.end, span.kind)
+
+
+def _merged(found: list[PiiSpan]) -> list[PiiSpan]:
+    found.sort()
+    spans = found[:1]
+    for span in found[1:]:
+        last = spans[-1]
+        if span.start >= last.end:
+            spans.append(span)
+        else:
+            best = min(last, span, key=lambda one: (one.start - one.end, _PRIORITY[one.kind]))
+            spans[-1] = PiiSpan(last.start, max(last.end, span.end), best.kind)
+    return spans
+
+
+def mask(text: str) -> str:
+    """`text` with a marker in place of every find, as in "[EMAIL]"; the same object when there is none."""
+    spans = detect(text)
+    if not spans:
+        return text
+    for hook in _hooks:
+        for span in spans:
+            hook(span.kind)
+    pseudonyms = _setup.pseudonyms
+    if pseudonyms is None:
+        return _replaced(text, spans, lambda kind, _value: _MARKERS[kind])
+    return _replaced(text, spans, pseudonyms.of)
+
+
+def mask_value(value: object) -> object:
+    """A copy of `value` of any type and depth without personal data and secrets; never raises (common/masking.py)."""
+    return masking.mask_value(value, mask)
+
+
+def _replaced(text: str, spans: list[PiiSpan], replacement: Callable[[PiiKind, str], str]) -> str:
+    parts: list[str] = []
+    position = 0
+    for start, end, kind in spans:
+        parts += (text[position:start], replacement(kind, text[start:end]))
+        position = end
+    return "".join((*parts, text[position:]))
+
+
+_PLACEHOLDER = re.compile(rf"<({'|'.join([*PiiKind, 'TEXT'])})_(\d{{1,9}})>", re.ASCII)
+
+
+class Pseudonyms:
+    """Stand-ins for personal data: keyed ones for correlation, reversible ones for one conversation.
+
+    Safe for use by several threads.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        """With `key`, of any length but zero, the same value has the same keyed pseudonym in every process.
+
+        Raises:
+            ValueError: the key is empty.
+        """
+        if not key:
+            raise ValueError("The key of pseudonyms is empty.")
+        self._key = key
+        self._lock = threading.Lock()
+        self._placeholders: dict[str, str] = {}
+        self._originals: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def of(self, kind: PiiKind, value: str) -> str:
+        """A keyed pseudonym, "[EMAIL:3f2a91c4]": eight hexadecimal digits of HMAC-SHA-256 over the normalised value."""
+        digest = hmac.digest(self._key, f"{kind}:{_normalised(kind, value)}".encode("utf-8", "surrogatepass"), "sha256")
+        return f"[{kind}:{digest[:4].hex()}]"
+
+    def mask(self, text: str) -> str:
+        """`text` with a keyed pseudonym for every find; the same object when there is none."""
+        spans = detect(text)
+        return _replaced(text, spans, self.of) if spans else text
+
+    def hide(self, text: str) -> str:
+        """`text` with a placeholder for every find, "<EMAIL_1>", the same for the same value in this conversation.
+
+        What looks like a placeholder in `text` itself becomes one too ("<TEXT_1>"), so that nobody can have another's
+        value revealed by writing its placeholder.
+        """
+        spans = detect(text)
+        parts: list[str] = []
+        position = 0
+        for start, end, kind in spans:
+            parts += (self._hide_forged(text[position:start]), self._placeholder(kind, text[start:end]))
+            position = end
+        return "".join((*parts, self._hide_forged(text[position:])))
+
+    def reveal(self, text: str) -> str:
+        """`text` with the originals for the placeholders that this instance gave out; all others stay."""
+        originals: Mapping[str, str] = self._originals
+        return _PLACEHOLDER.sub(lambda found: originals.get(found[0], found[0]), text)
+
+    def _hide_forged(self, text: str) -> str:
+        return _PLACEHOLDER.sub(lambda found: self._placeholder("TEXT", found[0]), text)
+
+    def _placeholder(self, kind: str, value: str) -> str:
+        with self._lock:
+            placeholder = self._placeholders.get(value)
+            if placeholder is None:
+                number = self._counts[kind] = self._counts.get(kind, 0) + 1
+                placeholder = f"<{kind}_{number}>"
+                self._placeholders[value] = placeholder
+                self._originals[placeholder] = value
+            return placeholder
+
+
+def _normalised(kind: PiiKind, value: str) -> str:
+    """One spelling for all that mean the same: e-mail addresses without case, numbers without separators."""
+    if kind is PiiKind.SECRET:
+        return value
+    if kind in {PiiKind.EMAIL, PiiKind.IP}:
+        return value.casefold().replace("%40", "@")
+    return "".join(filter(str.isalnum, plain(value))).upper()

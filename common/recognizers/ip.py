@@ -1,0 +1,86 @@
+"""Internet addresses, version 4 and 6; not the versions, times and scopes that look like them."""
+
+import re
+import socket
+from collections.abc import Iterator
+
+from common.recognizers.span import PiiKind, PiiSpan
+
+_V4 = re.compile(r"\d(?<![0-9A-Za-z_.~]\d)\d?\d?\.\d\d?\d?\.\d\d?\d?\.\d\d?\d?(?![0-9A-Za-z_~]|\.\d)", re.ASCII)
+_V6 = re.compile(
+    r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,33}(?:\.\d{1,3}){0,3}(?:%[0-9A-Za-z]{1,15})?", re.ASCII
+)
+_FOUR_GROUPS = re.compile(r":[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:", re.ASCII)
+_WORD_BEFORE = re.compile(r"[A-Za-z]{1,18}\Z", re.ASCII)
+_BESIDE = " \t\"'`:=([{<>#"
+_BEFORE_VERSIONS = (
+    "version", "versions", "release", "releases", "firmware", "build", "section", "sections", "chapter", "paragraph",
+    "clause", "article", "revision", "upgrade", "upgraded", "oid", " rev", " ver", " v", "_ver", "_v",
+)  # fmt: skip
+_PRODUCTS = frozenset(
+    """chrome chromium headlesschrome firefox safari version edg edge edga opr opera crios fxios vivaldi yabrowser
+    samsungbrowser applewebkit okhttp curl wget requests electron brave nginx apache python java node libcurl""".split()
+)
+
+
+def find(text: str, shape: bytes) -> list[PiiSpan]:
+    """Addresses in a plain text of this shape (see common/recognizers/runs.py).
+
+    Without port, prefix length and brackets; a zone (`fe80::1%eth0`) belongs to the address.
+    """
+    found: list[PiiSpan] = []
+    if shape.count(b".0") >= 3:
+        found += _version_4(text)
+    if b"::" in shape or (shape.count(b":") >= 6 and _FOUR_GROUPS.search(text) is not None):
+        found += _version_6(text)
+    return found
+
+
+def _version_4(text: str) -> Iterator[PiiSpan]:
+    for found in _V4.finditer(text):
+        if all(len(part) < 4 and int(part) < 256 for part in found[0].split(".")) and not _is_version(text, found):
+            yield PiiSpan(found.start(), found.end(), PiiKind.IP)
+
+
+def _is_version(text: str, found: re.Match[str]) -> bool:
+    start = found.start()
+    before = text[start - 1 : start]
+    if before in {"/", " "}:
+        product = _WORD_BEFORE.search(text, max(0, start - 20), start - 1)
+        if product is not None and product[0].lower() in _PRODUCTS:
+            return True
+    if (
+        before == "-" and text[max(0, start - 2) : max(0, start - 1)].isalpha()
+    ):  # a file's or package's: foo-1.2.3.4.jar
+        return True
+    words = text[max(0, start - 24) : start].rstrip(_BESIDE).lower().removesuffix(" is").removesuffix(" to")
+    return words.endswith(_BEFORE_VERSIONS) or words in {"v", "ver", "rev"}
+
+
+def _version_6(text: str) -> Iterator[PiiSpan]:
+    for found in _V6.finditer(text):
+        start, end = found.span()
+        value = found[0]
+        if "::" not in value and value.count(":") < 6:
+            continue
+        if text[start - 1 : start].isalnum() or text[start - 1 : start] == ":" or text[end : end + 1].isalnum():
+            continue
+        if value.endswith(":") and not value.endswith("::"):  # a sentence's colon, or that before the port
+            value = value[:-1]
+        if _is_version_6(value):
+            yield PiiSpan(start, start + len(value), PiiKind.IP)
+
+
+def _is_version_6(value: str) -> bool:
+    """Whether `value` is an address that is more than a scope of C++ (`ab::cd`) or eight bytes (00:11:...:77)."""
+    address = value.partition("%")[0]
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except OSError:
+        return False
+    groups = [group for group in address.split(":") if group]
+    if not groups or not any(map(str.isdigit, address)):
+        return False
+    if len(groups) < 3 and max(map(len, groups)) < 3:
+        return address.startswith("::")
+    return len(groups) < 6 or any(len(group) != 2 for group in groups)

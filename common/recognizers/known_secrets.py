@@ -1,0 +1,105 @@
+"""Keys of known shape, wherever they stand: by their first letters, by a part they hold, or by their address.
+
+A line is cut into long runs of key characters, and a run's first letters look its shapes up, so that a hundred shapes
+cost one dictionary access.
+"""
+
+import re
+from collections.abc import Iterator
+
+from common.recognizers.key_shapes import BY_HEAD
+from common.recognizers.span import PiiKind, PiiSpan
+
+# A run begins behind a character that stands in none, which is a part of the match: the search is fastest so.
+_RUN = re.compile(r"[^A-Za-z0-9_.\-~$]([A-Za-z0-9][A-Za-z0-9_.\-~$]{15,4096})")
+# Escapes in front of a run become spaces, as many: "\\nAKIA...", "%3Dghp_...".
+_ESCAPED = re.compile(r"\\[nrt]")
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+# Shapes that no first letters tell, by a part they hold.
+_HOLDING = (
+    ("Q~", re.compile(r"[\w~.]{3}\dQ~[\w~.-]{31,40}")),  # Microsoft Entra client secret
+    (".atlasv1.", re.compile(r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}")),  # Terraform Cloud
+    ("-us", re.compile(r"[0-9a-f]{32}-us\d{1,2}(?!\w)")),  # Mailchimp
+    ("_mmk", re.compile(r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk")),  # MaxMind
+    ("jsn", re.compile(r"[a-z0-9]{10}msh[a-z0-9]{15}p[a-z0-9]{6}jsn[a-z0-9]{12}")),  # RapidAPI
+    (".", re.compile(r"(?<![A-Za-z\d])[MNO][A-Za-z\d]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])")),  # Discord bot
+    ("NRAL", re.compile(r"[0-9a-f]{36}NRAL")),  # New Relic licence
+)
+_LONG = 34  # no shape of `_HOLDING` is shorter
+_TELEGRAM = re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{30,36}(?![\w-])")
+_FIREBASE = re.compile(r"\bAAAA[\w-]{7}:[\w-]{100,180}")
+_HOOK = re.compile(
+    r"""(?:https?://)?(?:hooks\.slack\.com/(?:services|workflows|triggers)/
+    |discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{15,20}/
+    |[\w-]{1,64}\.webhook\.office\.com/webhookb2/|outlook\.office(?:365)?\.com/webhook/
+    |hooks\.zapier\.com/hooks/catch/|maker\.ifttt\.com/trigger/[\w-]{1,64}/with/key/
+    |api\.telegram\.org/(?:file/)?bot(?=\d))[\w/@:+.\-]{16,400}""",
+    re.VERBOSE,
+)
+_CRYPT = re.compile(
+    r"\$(?:2[abxy]?\$\d\d\$[./A-Za-z0-9]{50,60}|(?:[156y]|gy|7|apr1|md5|sha1)\$[^\s:\"'$]{0,64}\$[^\s:\"']{10,128}"
+    r"|argon2(?:id|i|d)\$[^\s:\"']{20,256}|pbkdf2[\w-]{0,16}\$[^\s:\"']{20,256}|scrypt\$[^\s:\"']{20,256})"
+)
+
+
+def find(text: str, runs: list[str]) -> list[PiiSpan]:
+    """Keys of known shape, whole; `runs` are the long ones of `text`."""
+    begins = holds = False
+    for run in runs:
+        if run[:3] in BY_HEAD:
+            begins = True
+        if len(run) >= _LONG and run[8] != "-":  # no UUID
+            holds = True
+    found = list(_beginning(text)) if begins else []
+    if holds:
+        found += _holding(text)
+    return found
+
+
+def long_runs(text: str) -> list[str]:
+    """Words of `text` that are as long as a key."""
+    return _RUN.findall(_padded(text))
+
+
+def _padded(text: str) -> str:
+    """`text` behind a space, so that each run has a character before it."""
+    if "\\" in text:
+        text = _ESCAPED.sub("  ", text)
+    if "%" in text:
+        text = _ENCODED.sub("   ", text)
+    return f" {text}"
+
+
+def _beginning(text: str) -> Iterator[PiiSpan]:
+    padded = _padded(text)
+    position = 0
+    while (run := _RUN.search(padded, position)) is not None:
+        position = run.end()
+        match = _at(padded, run.start(1))
+        if match is not None and not match[0].endswith("EXAMPLE"):
+            position = match.end()
+            yield PiiSpan(match.start() - 1, match.end() - 1, PiiKind.SECRET)
+
+
+def _at(text: str, start: int) -> re.Match[str] | None:
+    """The first shape that begins at `start`."""
+    for shape in BY_HEAD.get(text[start : start + 3], ()):
+        match = shape.match(text, start)
+        if match is not None:
+            return match
+    return None
+
+
+def _holding(text: str) -> Iterator[PiiSpan]:
+    padded = _padded(text)
+    for part, shape in _HOLDING:
+        if part in padded:
+            for match in shape.finditer(padded):
+                yield PiiSpan(match.start() - 1, match.end() - 1, PiiKind.SECRET)
+
+
+def find_joined(text: str) -> Iterator[PiiSpan]:
+    """Secrets with characters that cut runs: webhooks, bot tokens, password hashes."""
+    for shape in (_HOOK, _TELEGRAM, _FIREBASE, _CRYPT):
+        for match in shape.finditer(text):
+            yield PiiSpan(match.start(), match.end(), PiiKind.SECRET)

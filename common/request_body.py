@@ -1,0 +1,78 @@
+"""A request's body: read within its limits and checked against its model, and read away where nobody wanted it."""
+
+import io
+
+import flask
+import werkzeug.exceptions
+from pydantic import BaseModel, ValidationError
+from werkzeug.wsgi import get_input_stream
+
+from common.logging import get_logger
+from common.pii import mask
+from common.problems import AssistantError, BadRequest, FieldError, InvalidRequest, TooLarge, UnsupportedMediaType
+
+MAX_PASSED_OVER_BYTES = 32 * 1024 * 1024  # what Cloud Run takes at most
+MAX_POINTER_CHARACTERS = 100
+PIECE_BYTES = 65_536
+
+log = get_logger("function")
+
+
+def read_body(request: flask.Request, model: type[BaseModel], max_bytes: int) -> BaseModel:
+    """The JSON body as `model`.
+
+    Raises:
+        UnsupportedMediaType, TooLarge, BadRequest, InvalidRequest: none of them tells what the body holds.
+    """
+    if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMediaType("The body must be JSON, uncompressed, sent as application/json.")
+    request.max_content_length = max_bytes + 1  # one more: a body that comes in chunks is cut there without a word
+    try:
+        raw = request.get_data(cache=False)
+        is_too_large = len(raw) > max_bytes
+    except werkzeug.exceptions.RequestEntityTooLarge:
+        is_too_large = True
+    if is_too_large:
+        raise TooLarge(f"The body has more than {max_bytes:,} bytes.")
+    if not raw:
+        raise BadRequest("The body is empty.")
+    try:
+        return model.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def pass_over_body(request: flask.Request) -> None:
+    """Read away what is left of the body, so that the client is done sending and takes the answer.
+
+    The framework does the same after us, but whole into memory, and an oversized body makes it fail there
+    (functions_framework.read_request); so it finds nothing left. At most `MAX_PASSED_OVER_BYTES` are waited for.
+    """
+    if request.environ.get("wsgi.input_terminated"):  # the server itself knows where the body ends
+        body = request.environ["wsgi.input"]
+    else:
+        body = request.stream if "stream" in request.__dict__ else get_input_stream(request.environ)
+    left = MAX_PASSED_OVER_BYTES
+    try:
+        while left > 0 and (piece := body.read(min(left, PIECE_BYTES))):
+            left -= len(piece)
+    except (werkzeug.exceptions.HTTPException, OSError) as error:
+        log.info("request.body_left", error_type=type(error).__name__)  # larger still, or the client went away
+    request.__dict__["stream"] = io.BytesIO()  # where werkzeug keeps the stream that is read
+
+
+def _invalid(error: ValidationError) -> AssistantError:
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    if any(one["type"] == "json_invalid" for one in found):
+        return BadRequest(f"The body is no valid JSON. {found[0]['msg']}.")
+    return InvalidRequest(
+        "Each entry of `errors` names a field and the reason.",
+        errors=[FieldError(pointer=_pointer(one["loc"]), detail=one["msg"]) for one in found[:20]],
+    )
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """A JSON pointer (RFC 6901). An unknown field's name is the caller's own text, so it is masked and bounded."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
+    printable = "".join(letter for letter in "/" + "/".join(parts) if letter.isprintable())
+    return mask(printable)[:MAX_POINTER_CHARACTERS] if location else ""

@@ -1,0 +1,225 @@
+"""`loancheck doctor`: the usual four faults of an installation, each with its fix.
+
+Packages that are missing or of another version than the lock; health; metrics that do not arrive; traces that do not
+arrive. What is not configured is said, and is no fault.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from pydantic import SecretStr
+
+from common.settings import Settings
+from local.catalogue import ROOT
+
+TIMEOUT_SECONDS = 5.0
+_PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)( *;)?", re.MULTILINE)
+_SENDS = re.compile(r'^assistant_telemetry_sends_total\{channel="metrics",outcome="(\w+)"\} ([0-9.e+]+)', re.MULTILINE)
+
+Verdict = Literal["ok", "fault", "not configured"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What was looked at and found; `fix` goes with a fault."""
+
+    subject: str
+    verdict: Verdict
+    found: str
+    fix: str | None = None
+
+    def __str__(self) -> str:
+        line = f"{self.verdict:<15} {self.subject}: {self.found}"
+        return f"{line}\n{'':<15} fix: {self.fix}" if self.fix else line
+
+
+def examine(url: str, settings: Settings) -> Iterator[Diagnosis]:
+    """Each part in turn; `url` is where the functions listen, one port for all or the health function's own."""
+    yield packages(ROOT.joinpath("requirements.txt").read_text(encoding="utf-8"), version)
+    yield from health(url)
+    yield metrics(url, settings)
+    yield traces(settings)
+
+
+def packages(lock: str, version_of: Callable[[str], str]) -> Diagnosis:
+    """Whether what is installed is what the lock says. It may pin a package twice, for different Pythons; a package
+    that is pinned under a condition may be left out."""
+    pins: dict[str, list[str]] = {}
+    needed = set()
+    for name, pinned, condition in _PINNED.findall(lock):
+        pins.setdefault(name, []).append(pinned)
+        if not condition:
+            needed.add(name)
+    wrong = []
+    for name, versions in pins.items():
+        try:
+            installed = version_of(name)
+        except PackageNotFoundError:
+            if name in needed:
+                wrong.append(f"{name} is missing")
+            continue
+        if installed not in versions:
+            wrong.append(f"{name} is {installed}, not {' or '.join(versions)}")
+    if not wrong:
+        return Diagnosis(subject="packages", verdict="ok", found=f"{len(pins)} as pinned")
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    return Diagnosis(
+        subject="packages",
+        verdict="fault",
+        found="; ".join(wrong[:3]) + more,
+        fix="in an environment of its own: pip install --require-hashes -r requirements.txt (make run does it)",
+    )
+
+
+def health(url: str) -> Iterator[Diagnosis]:
+    """The health function's answer, a line for each component that is not healthy."""
+    try:
+        report = json.loads(_get(f"{url}/health", also=503))
+        components = report["components"].items()
+    except (OSError, HTTPException) as error:
+        yield _unreachable("health", url, error)
+        return
+    except (ValueError, KeyError, TypeError, AttributeError):
+        yield Diagnosis(
+            subject="health", verdict="fault", found=f"what answers at {url} is not this program", fix=URL_FIX
+        )
+        return
+    if report["status"] == "healthy":
+        yield Diagnosis(subject="health", verdict="ok", found=f"{len(components)} components")
+    for name, one in components:
+        if one["status"] != "healthy":
+            found = f"{name} is {one['status']}" + (f" ({one['detail']})" if one.get("detail") else "")
+            yield Diagnosis(subject="health", verdict="fault", found=found, fix=COMPONENT_FIXES.get(name, LOG_FIX))
+
+
+def metrics(url: str, settings: Settings) -> Diagnosis:
+    """Whether `/metrics` gives any, and whether pushes work where there is a gateway."""
+    try:
+        text = _get(f"{url}/metrics").decode()
+    except (OSError, HTTPException) as error:
+        return _unreachable("metrics", url, error)
+    if "assistant_build_info" not in text:
+        return Diagnosis(subject="metrics", verdict="fault", found="/metrics is of another program", fix=URL_FIX)
+    if settings.pushgateway_url is None:
+        found = f"/metrics gives {sum(line.startswith('assistant_') for line in text.splitlines())} series; none pushed"
+        return Diagnosis(subject="metrics", verdict="ok", found=found)
+    sends = {outcome: float(count) for outcome, count in _SENDS.findall(text)}
+    problem = push_once(settings.pushgateway_url, settings.telemetry_timeout_seconds)
+    if problem is None:
+        return Diagnosis(subject="metrics", verdict="ok", found=f"a push arrives; sent so far: {_counts(sends)}")
+    return Diagnosis(
+        subject="metrics",
+        verdict="fault",
+        found=f"the Pushgateway takes no push ({problem}); sent so far: {_counts(sends)}",
+        fix="check PUSHGATEWAY_URL: is the Pushgateway running there, with these credentials? "
+        "Or scrape /metrics: infra/monitoring/prometheus.yml",
+    )
+
+
+def push_once(address: SecretStr, seconds: float) -> str | None:
+    """Push a group of one metric and take it away again; the reason where that fails, in our own words."""
+    from prometheus_client import CollectorRegistry, Gauge
+
+    from common.metrics_push import Gateway, InvalidGateway, Pusher, PushRefused
+
+    registry = CollectorRegistry()
+    Gauge("assistant_doctor", "A push by loancheck doctor.", registry=registry).set(1)
+    try:
+        gateway = Gateway.from_url(address.get_secret_value())
+        probe = Pusher(gateway, job="loancheck-doctor", place="doctor", registry=registry, timeout=seconds)
+        probe.push()
+        probe.delete()
+    except InvalidGateway:
+        return "it is no address of an HTTP server"
+    except PushRefused as refused:
+        return f"status {refused.status}"
+    except (OSError, HTTPException) as error:
+        return _reason(error)
+    return None
+
+
+def traces(settings: Settings) -> Diagnosis:
+    """Whether a span that is sent now arrives."""
+    from common.trace_exporters import is_wanted
+
+    if not is_wanted(settings):
+        found = "TRACE_EXPORTER is none; log lines carry the trace id all the same"
+        return Diagnosis(subject="traces", verdict="not configured", found=found)
+    problem = export_once(settings)
+    if problem is None:
+        return Diagnosis(subject="traces", verdict="ok", found="a span arrives")
+    return Diagnosis(
+        subject="traces",
+        verdict="fault",
+        found=f"the receiver takes no span ({problem})",
+        fix="check TRACE_EXPORTER and OTLP_ENDPOINT (http://HOST:4318 or grpc://HOST:4317) or JAEGER_HOST; "
+        "Cloud Trace needs credentials (gcloud auth application-default login) and GOOGLE_CLOUD_PROJECT",
+    )
+
+
+def export_once(settings: Settings) -> str | None:
+    """Send one span through the configured exporter; the reason where that fails, in our own words."""
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExportResult
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    from common.trace_exporters import create_exporter
+
+    identity = SpanContext(
+        secrets.randbits(127) + 1, secrets.randbits(63) + 1, is_remote=False, trace_flags=TraceFlags(1)
+    )
+    span = ReadableSpan("loancheck doctor", context=identity, start_time=0, end_time=1)
+    try:
+        exporter = create_exporter(settings)
+    except Exception as error:  # noqa: BLE001  # libraries for credentials and channels raise what they like
+        return type(error).__name__
+    try:
+        return None if exporter.export([span]) is SpanExportResult.SUCCESS else "not accepted in time"
+    finally:
+        exporter.shutdown()
+
+
+URL_FIX = "give --url, or HOST and PORT as the emulator has them"
+LOG_FIX = "the log tells more: LOG_LEVEL=DEBUG"
+COMPONENT_FIXES: Mapping[str, str] = {
+    "database": "check DATABASE_URL, or that DATA_DIR can be written to; loancheck migrate renews the schema",
+    "vector_index": "check CHROMA_URL and CHROMA_TOKEN, or DATA_DIR/chroma; answers come from full text meanwhile",
+    "gemini": "check GEMINI_API_KEY or VERTEX_PROJECT and CHAT_MODEL; answers come from the embedded model meanwhile",
+    "disk": "make room on the disk of DATA_DIR, or lower MIN_FREE_DISK_MB",
+}
+
+
+def _counts(sends: Mapping[str, float]) -> str:
+    return ", ".join(f"{count:.0f} {outcome}" for outcome, count in sends.items()) or "nothing"
+
+
+def _get(url: str, *, also: int = 200) -> bytes:
+    request = Request(url, headers={"Accept": "*/*"})  # noqa: S310  # the scheme is checked by the command
+    try:
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            content: bytes = response.read()
+    except HTTPError as error:
+        if error.code != also:
+            raise
+        content = error.read()
+    return content
+
+
+def _unreachable(subject: str, url: str, error: Exception) -> Diagnosis:
+    found = f"nothing usable at {url}/{subject} ({_reason(error)})"
+    return Diagnosis(subject=subject, verdict="fault", found=found, fix=f"make run starts it; or {URL_FIX}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        return f"status {error.code}"
+    cause = error.reason if isinstance(error, URLError) else error
+    return getattr(cause, "strerror", None) or type(cause).__name__

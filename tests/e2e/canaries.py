@@ -1,0 +1,70 @@
+"""Personal data and secrets of nobody, a set for each request, and the search for them in what left a process."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """Made-up values in the forms that people and machines write."""
+
+    email: str
+    phone: str
+    ssn: str
+    card: str
+    iban: str
+    key: str
+    password: str
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(getattr(self, one.name) for one in fields(self))
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"I am {self.email}, SSN {self.ssn}, call {self.phone}, card {self.card}, IBAN {self.iban}, "
+            f"api key {self.key}, password={self.password}. What is the LTV limit for raw land?"
+        )
+
+
+def canaries(number: int) -> Canaries:
+    """The set of `number`, 0 to 9,999."""
+    four = f"{number:04d}"
+    return Canaries(
+        email=f"canary.{four}+loans@leak-example.org",
+        phone=f"(415) 555-{four}",
+        ssn=f"219-47-{number % 9_999 + 1:04d}",
+        card=" ".join(_groups(_with_check_digit(f"411111{four}98765"))),
+        iban=_iban(f"5001051754073{four}1"),
+        key="sk_live_" + f"4eC39HqLyjWDarjtT1zdp7d{four}",
+        password=f"Tr0ub4dor-{four}",
+    )
+
+
+def found_in(texts: Iterable[bytes], sets: Iterable[Canaries]) -> list[str]:
+    """Each value that stands in one of `texts`."""
+    whole = b"\n".join(texts)
+    values = {value for one in sets for value in one.values}
+    values |= {one.card.replace(" ", "") for one in sets} | {one.ssn.replace("-", "") for one in sets}
+    return sorted(value for value in values if value.encode() in whole)
+
+
+def files_below(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+def _groups(digits: str) -> list[str]:
+    return [digits[start : start + 4] for start in range(0, len(digits), 4)]
+
+
+def _with_check_digit(digits: str) -> str:
+    """Luhn's, ISO/IEC 7812-1."""
+    doubled = [int(digit) * (2 - place % 2) for place, digit in enumerate(reversed(digits))]
+    return digits + str(-sum(value - 9 * (value > 9) for value in doubled) % 10)
+
+
+def _iban(account: str) -> str:
+    """A German one, with the check digits of ISO 7064."""
+    return f"DE{98 - int(f'{account}131400') % 97:02d}{account}"

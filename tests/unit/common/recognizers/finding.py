@@ -1,0 +1,8 @@
+"""What the tests of recognisers share: the texts that are found, by kind."""
+
+from common.pii import PiiKind, detect
+
+
+def found(text: str, kind: PiiKind) -> list[str]:
+    """The parts of `text` that are found to be of `kind`."""
+    return [text[span.start : span.end] for span in detect(text) if span.kind is kind]

@@ -1,0 +1,239 @@
+"""`setup_monitoring` on a plain function, a Flask app and an ASGI app: each as its owner would use it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from common.health import HealthChecker, init_health_checker
+from common.metrics import REGISTRY
+from common.monitoring import setup_monitoring
+from tests.asgi import get
+from tests.log_lines import log_lines
+from tests.recorded_spans import recording
+
+SECRET = "jane.roe@example.com"
+
+
+class Broken(RuntimeError):
+    """What the owner's code raises."""
+
+
+def rate(request: flask.Request) -> Any:
+    if request.path == "/broken":
+        raise Broken(SECRET)
+    if request.path == "/refused":
+        flask.abort(409)
+    if request.path == "/broken-gateway":
+        flask.abort(502)
+    if request.path == "/stream":
+        return flask.Response(piece for piece in ("a", "b"))
+    return {"rate": 5}
+
+
+def flask_app(name: str, health: HealthChecker | None = None) -> flask.Flask:
+    app = flask.Flask(name)
+    app.add_url_rule("/rates/<bank>", view_func=lambda bank: {"bank": bank})
+    app.add_url_rule("/broken", "broken", lambda: rate(flask.request))
+    app.add_url_rule("/stream", "stream", lambda: rate(flask.request))
+    return setup_monitoring(app, name=name, health=health)
+
+
+def function_app(name: str, health: HealthChecker | None = None) -> flask.Flask:
+    """A plain function, as the Functions Framework mounts it."""
+    app = flask.Flask(name)
+    monitored = setup_monitoring(rate, name=name, health=health)
+    for rule in ("/", "/<path:path>"):
+        app.add_url_rule(rule, rule, lambda path="": monitored(flask.request))
+    return app
+
+
+def client_of(make: Callable[..., flask.Flask], name: str, health: HealthChecker | None = None) -> FlaskClient:
+    return make(name, health).test_client()
+
+
+def count(name: str, function: str, **labels: str) -> float:
+    found = REGISTRY.get_sample_value(name, {"function": function, **labels})
+    return found or 0.0
+
+
+both = pytest.mark.parametrize("make", [flask_app, function_app], ids=["flask", "function"])
+
+
+@pytest.fixture
+def health() -> HealthChecker:
+    checker = HealthChecker(timeout_seconds=1.0, cache_seconds=0.0)
+    checker.add("database", lambda: None, needed=True)
+    return checker
+
+
+@both
+def test_a_request_is_measured_traced_and_logged(make: Callable[..., flask.Flask]) -> None:
+    name = f"rates-{make.__name__}"
+    with recording() as spans, log_lines() as lines:
+        response = client_of(make, name).get("/rates/acme", headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+    assert response.status_code == 200
+    route = "/rates/{bank}" if make is flask_app else "-"
+    labels = {"route": route, "method": "GET", "status": "200"}
+    assert count("assistant_http_requests_total", name, **labels) == 1
+    (span,) = spans.spans
+    assert span.context is not None
+    assert (f"{span.context.trace_id:032x}", span.name) == ("a" * 32, "GET")
+    assert [line["event"] for line in lines] == ["request.finished"]
+
+
+@both
+def test_an_exception_is_counted_by_its_class_and_goes_on(make: Callable[..., flask.Flask]) -> None:
+    name = f"broken-{make.__name__}"
+    client = client_of(make, name)
+    client.application.config["PROPAGATE_EXCEPTIONS"] = True
+    with log_lines() as lines, pytest.raises(Broken):
+        client.get("/broken")
+    assert count("assistant_http_requests_total", name, route="/broken" if make is flask_app else "-",
+                 method="GET", status="500") == 1  # fmt: skip
+    assert REGISTRY.get_sample_value("assistant_errors_total", {"component": name, "error_type": "Broken"}) == 1
+    assert SECRET not in str(lines)
+
+
+@pytest.mark.parametrize(("path", "status", "errors"), [("/refused", 409, None), ("/broken-gateway", 502, 1)])
+def test_a_function_that_aborts_has_answered(path: str, status: int, errors: int | None) -> None:
+    name = f"aborting-{status}"
+    with log_lines() as lines:
+        assert client_of(function_app, name).get(path).status_code == status
+    assert count("assistant_http_requests_total", name, route="-", method="GET", status=str(status)) == 1
+    failed = {"component": name, "error_type": "BadGateway"}
+    assert REGISTRY.get_sample_value("assistant_errors_total", failed) == errors
+    assert [(line["event"], line["function"], line["status"]) for line in lines] == [("request.finished", name, status)]
+
+
+@both
+def test_a_stream_is_measured_when_it_ends(make: Callable[..., flask.Flask]) -> None:
+    name = f"stream-{make.__name__}"
+    route = "/stream" if make is flask_app else "-"
+    labels = {"route": route, "method": "GET", "status": "200"}
+    response = client_of(make, name).get("/stream", buffered=False)
+    assert count("assistant_http_requests_total", name, **labels) == 0
+    assert list(response.iter_encoded()) == [b"a", b"b"]
+    response.close()
+    assert count("assistant_http_requests_total", name, **labels) == 1
+
+
+@both
+def test_metrics_and_health_are_answered(make: Callable[..., flask.Flask], health: HealthChecker) -> None:
+    client = client_of(make, "own", health)
+    assert b"assistant_build_info" in client.get("/metrics").data
+    assert client.get("/health").get_json() == {
+        "status": "healthy",
+        "components": {"database": {"status": "healthy", "detail": None}},
+    }
+    assert client.get("/health/ready").status_code == 200
+    assert client.get("/health/live").get_json() == {"status": "alive"}
+    assert client.post("/health").status_code in {200, 404, 405}  # the app's own to answer
+
+
+def test_what_is_needed_and_away_is_a_503() -> None:
+    checker = HealthChecker(timeout_seconds=1.0, cache_seconds=0.0)
+
+    def fail() -> None:
+        raise RuntimeError(SECRET)
+
+    checker.add("database", fail, needed=True)
+    client = client_of(function_app, "away", checker)
+    for path in ("/health", "/health/ready"):
+        response = client.get(path)
+        assert (response.status_code, response.get_json()["status"]) == (503, "unhealthy")
+        assert SECRET not in response.text
+    assert client.get("/health/live").status_code == 200
+
+
+def test_without_a_checker_health_is_by_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.health._last", None)
+    client = client_of(function_app, "by-settings")
+    assert client.get("/health").get_json()["components"]["database"]["detail"] != "not configured"
+
+
+def test_the_checker_that_was_made_last_answers_whether_it_came_before_or_after(tmp_path: Path) -> None:
+    init_health_checker(chromadb_path=tmp_path / "nowhere")
+    client = client_of(function_app, "made")
+    components = client.get("/health").get_json()["components"]
+    assert (components["vector_index"]["detail"], components["database"]["detail"]) == ("not there", "not configured")
+    init_health_checker(db_path=tmp_path / "rates.db")
+    components = client.get("/health").get_json()["components"]
+    assert (components["vector_index"]["detail"], components["database"]["detail"]) == ("not configured", "not there")
+
+
+def test_a_checker_that_is_given_goes_before_the_one_made_last(health: HealthChecker) -> None:
+    client = client_of(function_app, "given", health)
+    init_health_checker()
+    assert list(client.get("/health").get_json()["components"]) == ["database"]
+
+
+async def starlette_rate(request: Request) -> JSONResponse:
+    if request.path_params["bank"] == "broken":
+        raise Broken(SECRET)
+    return JSONResponse({"bank": request.path_params["bank"]})
+
+
+def starlette_app(health: HealthChecker | None = None) -> Starlette:
+    app = Starlette(routes=[Route("/rates/{bank}", starlette_rate)])
+    return setup_monitoring(app, name="asgi", health=health)
+
+
+def test_an_asgi_app_is_measured_by_its_route(health: HealthChecker) -> None:
+    app = starlette_app(health)
+    status, _, body = get(app, "/rates/acme")
+    assert (status, json.loads(body)) == (200, {"bank": "acme"})
+    labels = {"route": "/rates/{bank}", "method": "GET", "status": "200"}
+    assert count("assistant_http_requests_total", "asgi", **labels) == 1
+    status, headers, body = get(app, "/health")
+    assert (status, headers["content-type"]) == (200, "application/json")
+
+
+def test_an_asgi_apps_exception_is_counted_and_goes_on() -> None:
+    app = starlette_app()
+    with pytest.raises(Broken):
+        get(app, "/rates/broken")
+    assert REGISTRY.get_sample_value("assistant_errors_total", {"component": "asgi", "error_type": "Broken"}) == 1
+
+
+def test_a_bare_asgi_callable_is_wrapped() -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
+        if scope["type"] == "http":
+            await JSONResponse({})(scope, receive, send)
+
+    monitored = setup_monitoring(app, name="bare")
+    assert get(monitored, "/")[0] == 200
+    get(monitored, "/", kind="lifespan")
+    assert seen == ["http", "lifespan"]
+    assert count("assistant_http_requests_total", "bare", route="-", method="GET", status="200") == 1
+
+
+def test_what_is_no_app_is_refused() -> None:
+    with pytest.raises(TypeError, match="takes a function"):
+        setup_monitoring("rates")  # type: ignore[type-var]
+
+    async def alone(request: Request) -> None: ...
+
+    with pytest.raises(TypeError, match="whole ASGI app"):
+        setup_monitoring(alone)
+
+
+def test_a_function_keeps_its_name_and_may_be_decorated() -> None:
+    @setup_monitoring
+    def mortgage(request: flask.Request) -> str:
+        """Rates of mortgages."""
+        return "5"
+
+    assert (mortgage.__name__, mortgage.__doc__) == ("mortgage", "Rates of mortgages.")
