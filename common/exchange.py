@@ -3,9 +3,10 @@
 import threading
 import time
 
-from common import logging, semconv, tracing
+from common import logging, tracing
 from common.metrics import metrics_collector, push_due
-from common.trace_context import Headers
+from common.telemetry import semconv
+from common.telemetry.trace_context import Headers
 from common.tracing import Attributes, server_span
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

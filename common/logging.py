@@ -16,18 +16,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from common.lean_structlog import structlog
-from common.log_capture import Pipeline, install, installed, write_event
-from common.log_counts import count_with
-from common.log_lines import ConsoleLines, JsonLines, LineMaker, Location
-from common.log_outputs import FileOutput, LineHandler, Output, Render, StreamOutput, print_line
-from common.log_text import Cleaner
 from common.once import once
+from common.telemetry.lean_structlog import structlog
+from common.telemetry.log_capture import Pipeline, install, installed, write_event
+from common.telemetry.log_counts import count_with
+from common.telemetry.log_lines import ConsoleLines, JsonLines, LineMaker, Location
+from common.telemetry.log_outputs import FileOutput, LineHandler, Output, Render, StreamOutput, print_line
+from common.telemetry.log_text import Cleaner
 
 if TYPE_CHECKING:
-    from common.cloud_logging import ApiOutput
     from common.pii import Pseudonyms
     from common.settings import Settings
+    from common.telemetry.cloud_logging import ApiOutput
 
 # Texts of these come from our own code, from a short list: each is scanned for personal data once.
 BOUNDED_FIELDS = frozenset(
@@ -215,8 +215,8 @@ def _rendering(chosen: "Settings", as_json: bool) -> Render:
 
 
 def _api_output(chosen: "Settings") -> "ApiOutput":
-    from common.cloud_logging import ApiOutput
     from common.settings import InvalidSettings
+    from common.telemetry.cloud_logging import ApiOutput
 
     if chosen.google_cloud_project is None:
         raise InvalidSettings("GOOGLE_CLOUD_PROJECT: LOG_TO=api needs the project that lines belong to")

@@ -1,7 +1,7 @@
 """What is counted and measured: `metrics_collector` takes it from everywhere, `exposition` gives it to `/metrics`.
 
 No method raises, whatever it is given: what cannot be recorded is counted in `assistant_errors_total`, component
-"metrics". The names, labels and bounds are in `common/metric_catalogue.py`.
+"metrics". The names, labels and bounds are in `common/telemetry/metric_catalogue.py`.
 """
 
 import functools
@@ -15,13 +15,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from common import metric_catalogue as catalogue
-from common.metric_catalogue import Metric
-from common.metric_series import Counter, Gauge, Histogram
 from common.once import once
 from common.pii import on_masked
-from common.system_metrics import SystemCollector
-from common.trace_context import TraceContext
+from common.telemetry import metric_catalogue as catalogue
+from common.telemetry.metric_catalogue import Metric
+from common.telemetry.metric_series import Counter, Gauge, Histogram
+from common.telemetry.system_metrics import SystemCollector
+from common.telemetry.trace_context import TraceContext
 from common.version import VERSION
 
 Arguments = ParamSpec("Arguments")
@@ -348,7 +348,7 @@ def _prefers_openmetrics(accept: str) -> bool:
 
 def push_due() -> None:
     """At the end of a call: push to the Pushgateway, where one is set and a push is due. Never raises."""
-    from common.metrics_push import pusher  # at its first use: it needs this module's registry
+    from common.telemetry.metrics_push import pusher  # at its first use: it needs this module's registry
 
     delivery = pusher()
     if delivery is not None:

@@ -24,7 +24,7 @@ from common.health import HealthChecker, HealthReport, init_health_checker, is_d
 from common.logging import bind_context
 from common.metrics import exposition
 from common.once import once
-from common.trace_context import Headers as ReadableHeaders
+from common.telemetry.trace_context import Headers as ReadableHeaders
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -3,14 +3,14 @@
 `span` is the only way our code opens a span; `trace_sync`, `trace_async` and the components' decorators use it.
 Without an exporter a span is its two ids, which log lines carry and outgoing calls pass on, and OpenTelemetry is never
 imported. With one, a span is a span of the OpenTelemetry SDK and current in its context, so that the spans of
-instrumented libraries nest; `common/trace_pipeline.py` takes it from there.
+instrumented libraries nest; `common/telemetry/trace_pipeline.py` takes it from there.
 """
 
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
-from common.trace_context import Headers, TraceContext, remote_parent
-from common.trace_decorators import (
+from common.telemetry.trace_context import Headers, TraceContext, remote_parent
+from common.telemetry.trace_decorators import (
     Trace,
     trace_async,
     trace_critique,
@@ -21,10 +21,19 @@ from common.trace_decorators import (
     trace_retriever,
     trace_sync,
 )
-from common.trace_spans import Attributes, AttributeValue, IdsOnly, Kind, Opening, Span, active_tracer, use_tracer
+from common.telemetry.trace_spans import (
+    Attributes,
+    AttributeValue,
+    IdsOnly,
+    Kind,
+    Opening,
+    Span,
+    active_tracer,
+    use_tracer,
+)
 
 if TYPE_CHECKING:
-    from common.trace_pipeline import Pipeline
+    from common.telemetry.trace_pipeline import Pipeline
 
 __all__ = [
     "AttributeValue", "Attributes", "Kind", "Span", "Trace", "TraceContext", "current", "current_span", "flush_due",
@@ -85,10 +94,10 @@ def setup_tracing(service_name: str | None = None) -> None:
     `service_name` goes before the setting of that name. Nothing connects anywhere yet, and no thread starts.
     """
     from common.settings import settings
-    from common.trace_exporters import is_wanted
+    from common.telemetry.trace_exporters import is_wanted
 
     if _pipeline is None and is_wanted(settings()):
-        from common.trace_pipeline import Pipeline
+        from common.telemetry.trace_pipeline import Pipeline
 
         pipeline = Pipeline(settings(), service_name or settings().service_name)
         pipeline.serve_libraries()

@@ -128,7 +128,7 @@ def push_once(address: SecretStr, seconds: float) -> str | None:
     """Push a group of one metric and take it away again; the reason where that fails, in our own words."""
     from prometheus_client import CollectorRegistry, Gauge
 
-    from common.metrics_push import Gateway, InvalidGateway, Pusher, PushRefused
+    from common.telemetry.metrics_push import Gateway, InvalidGateway, Pusher, PushRefused
 
     registry = CollectorRegistry()
     Gauge("assistant_doctor", "A push by loancheck doctor.", registry=registry).set(1)
@@ -148,7 +148,7 @@ def push_once(address: SecretStr, seconds: float) -> str | None:
 
 def traces(settings: Settings) -> Diagnosis:
     """Whether a span that is sent now arrives."""
-    from common.trace_exporters import is_wanted
+    from common.telemetry.trace_exporters import is_wanted
 
     if not is_wanted(settings):
         found = "TRACE_EXPORTER is none; log lines carry the trace id all the same"
@@ -171,7 +171,7 @@ def export_once(settings: Settings) -> str | None:
     from opentelemetry.sdk.trace.export import SpanExportResult
     from opentelemetry.trace import SpanContext, TraceFlags
 
-    from common.trace_exporters import create_exporter
+    from common.telemetry.trace_exporters import create_exporter
 
     identity = SpanContext(
         secrets.randbits(127) + 1, secrets.randbits(63) + 1, is_remote=False, trace_flags=TraceFlags(1)

@@ -38,7 +38,9 @@ class Gateway:
             app = create_app(entry.entry_point, str(root / entry.source), entry.signature_type)
             self._apps[entry.name] = app
             self._by_path |= dict.fromkeys(entry.paths, app)
-            self._by_alias |= {f"/{entry.name}{path}": (app, path) for path in _OWN_PATHS}
+            # A function that lives at its own name may have a `/live` there itself, as health does.
+            own = [path for path in _OWN_PATHS if path != "/live" or f"/{entry.name}" not in entry.paths]
+            self._by_alias |= {f"/{entry.name}{path}": (app, path) for path in own}
         self._own = Function(
             name="emulator",
             title="LoanCollateralCheck: all functions",
@@ -53,13 +55,13 @@ class Gateway:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        app = self._app_for(path)
-        if app is not None:
-            return app(environ, start_response)
         if path in self._by_alias:
             app, inner = self._by_alias[path]
             outer = environ["SCRIPT_NAME"] + path.removesuffix(inner)
             return app(environ | {"SCRIPT_NAME": outer, "PATH_INFO": inner}, start_response)
+        found = self._app_for(path)
+        if found is not None:
+            return found(environ, start_response)
         return self._own(flask.Request(environ))(environ, start_response)
 
     def client(self, name: str) -> Client:
@@ -92,7 +94,8 @@ def merged(documents: Mapping[str, dict[str, Any]], *, title: str) -> dict[str, 
         document = _renamed(document, {schema: f"{name}_{schema}" for schema in clashes})
         schemas |= document.get("components", {}).get("schemas", {})
         for path, operations in document["paths"].items():
-            paths[f"/{name}{path}" if path in _OWN_PATHS else path] = _named(operations, name)
+            # A function's own route of that name comes first, and stays.
+            paths.setdefault(f"/{name}{path}" if path in _OWN_PATHS else path, _named(operations, name))
     info = {"title": title, "version": VERSION}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 

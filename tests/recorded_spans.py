@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from common import tracing
 from common.settings import load_settings
-from common.trace_pipeline import Pipeline
+from common.telemetry.trace_pipeline import Pipeline
 
 
 class RecordedSpans(SpanExporter):

@@ -10,11 +10,11 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from common import semconv
 from common.database.telemetry import observe
 from common.once import once
 from common.problems import Unavailable
 from common.settings import InvalidSettings, settings
+from common.telemetry import semconv
 from common.tracing import Span, span
 
 if TYPE_CHECKING:

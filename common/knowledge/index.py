@@ -15,7 +15,6 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, create_engine, func, insert, select, text
 from sqlalchemy.pool import QueuePool
 
-from common import semconv
 from common.database.engine import engine, read
 from common.database.tables import chunks, document_attributes, documents, knowledge_state
 from common.knowledge.lexical import DOCUMENT_ID, Filter, create_statements, lexical_index
@@ -25,6 +24,7 @@ from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, Ve
 from common.llm.embeddings import Embedder, FloatVector
 from common.metrics import metrics_collector
 from common.once import once
+from common.telemetry import semconv
 from common.tracing import span
 
 CANDIDATES = 60  # of each side

@@ -7,11 +7,11 @@ from pathlib import Path
 from common.function import Call, Reply
 from common.health import HealthChecker, HealthReport, new_checker
 from common.health_checks import add_knowledge, configured_stores
-from common.metric_catalogue import BREAKER_STATE, CACHE_ENTRIES, Metric
 from common.metrics import REGISTRY
 from common.once import once
 from common.settings import settings
-from common.system_metrics import memory_in_use, started_at
+from common.telemetry.metric_catalogue import BREAKER_STATE, CACHE_ENTRIES, Metric
+from common.telemetry.system_metrics import memory_in_use, started_at
 from common.version import VERSION
 from functions.health.answers import checker, reply
 from functions.health.models import DetailedAnswer, DetailedComponentAnswer, ProcessAnswer

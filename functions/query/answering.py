@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from common import semconv
 from common.costs.ledger import CANCELLED
 from common.function import Call, EventStream
 from common.llm.chat import ChatModel
@@ -21,6 +20,7 @@ from common.once import once
 from common.pii import mask
 from common.problems import FieldError, InvalidRequest
 from common.settings import Settings, settings
+from common.telemetry import semconv
 from common.tracing import trace_intent_classifier, trace_sync
 from functions.query.agent import AgentCard, Ask, Citation, Reply, Status, Turn
 from functions.query.entities import Entities, extract_entities
@@ -138,7 +138,7 @@ def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, N
     try:
         agent, reply = yield from _ask_agents(ready, work)
         held = hold(reply, work.screened.text, work.tools.passages)
-        _measure(agent, reply, held)
+        _measure(reply, held)
         reply = held
         # One transaction: the answer and what it cost stand or fall together.
         ready.sessions.record(_turn(ready, work, agent, reply), work.tools.entries)
@@ -149,7 +149,7 @@ def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, N
             ready.sessions.record(None, work.tools.entries)
 
 
-def _measure(agent: str, reply: Reply, held: Reply) -> None:
+def _measure(reply: Reply, held: Reply) -> None:
     """What became of the query, as measures; `held` is what is left of the agent's `reply`."""
     if reply.answered and not held.answered:
         metrics_collector.record_rejection("withheld")

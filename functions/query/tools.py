@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from common import semconv
 from common.costs.embeddings import embedding_entries
 from common.costs.ledger import CANCELLED, LedgerEntry, measure
 from common.costs.prices import cost_usd
@@ -17,6 +16,7 @@ from common.llm.spent import recording
 from common.logging import get_logger
 from common.metrics import metrics_collector
 from common.settings import settings
+from common.telemetry import semconv
 from common.tracing import Span, span
 from functions.query.agent import Retrieved, Status
 

@@ -14,10 +14,10 @@ import grpc  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from google.logging.type import log_severity_pb2  # type: ignore[import-untyped]  # as above
 
-from common import cloud_logging, log_counts
-from common.cloud_logging import ApiOutput
-from common.log_lines import Line, Location
-from common.trace_context import TraceContext
+from common.telemetry import cloud_logging, log_counts
+from common.telemetry.cloud_logging import ApiOutput
+from common.telemetry.log_lines import Line, Location
+from common.telemetry.trace_context import TraceContext
 from tests.cloud_logging_server import CloudLoggingServer
 from tests.servers import free_port
 
@@ -194,11 +194,11 @@ def test_a_forked_process_leaves_the_lines_of_its_parent_to_it(
 
 FORKING = """
 import os
-from common import cloud_logging
+from common.telemetry import cloud_logging
 from tests.cloud_logging_server import client
 cloud_logging._connect = lambda: client({target!r})
 from common.logging import get_logger, setup_logging
-from common.log_capture import installed
+from common.telemetry.log_capture import installed
 setup_logging(log_level="INFO")
 get_logger("x").info("of.the_parent")
 installed().handler._outputs[0]._send()  # the parent has a channel of its own
@@ -212,7 +212,7 @@ else:
 
 SCRIPT = """
 import sys, time
-from common import cloud_logging
+from common.telemetry import cloud_logging
 from tests.cloud_logging_server import client
 cloud_logging._connect = lambda: client({target!r})
 from common.logging import get_logger, setup_logging, flush_due

@@ -14,11 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from common import semconv, tracing
+from common import tracing
 from common.metrics import REGISTRY
 from common.settings import load_settings, settings
-from common.trace_exporters import cloud_trace
-from common.trace_pipeline import Pipeline
+from common.telemetry import semconv
+from common.telemetry.trace_exporters import cloud_trace
+from common.telemetry.trace_pipeline import Pipeline
 from common.tracing import flush_due, server_span, setup_tracing, span, use_pipeline
 from tests import servers
 from tests.trace_servers import CloudTrace, OtlpGrpc, OtlpHttp, Receiver

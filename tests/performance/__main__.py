@@ -1,12 +1,29 @@
 """`make bench`: what the product promises, measured here and now."""
 
-from tests.performance import regulations, serving
+from collections.abc import Callable, Sequence
+
+from tests.performance import cold_start, health, logging, metrics, overhead, pii, regulations, serving, tracing
+
+Rows = Sequence[tuple[str, str]]
+
+TABLES: tuple[tuple[str, Callable[[], Rows]], ...] = (
+    ("Serving, with the embedded defaults", serving.measure),
+    ("Telemetry: on and off, the same function in turn", overhead.measure),
+    ("Telemetry, part by part: spans", tracing.measure),
+    ("Telemetry, part by part: metrics", metrics.measure),
+    ("Telemetry, part by part: log lines", logging.measure),
+    ("Health", health.measure),
+    ("Cold start", cold_start.measure),
+)
 
 
 def main() -> None:
-    print("Serving, with the embedded defaults:")
-    for name, value in serving.measure():
-        print(f"  {name:<55} {value}")
+    for title, measure in TABLES:
+        print(f"{title}:")
+        for name, value in measure():
+            print(f"  {name:<60} {value}")
+    print("Masking:")
+    pii.print_table(pii.measure())
     print("Regulations:")
     regulations.main()
 

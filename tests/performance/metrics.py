@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.delivery import Delivery
 from common.metrics import MetricsCollector, exposition, kept_trace_id, metrics_collector
-from common.metrics_push import Gateway, Pusher
+from common.telemetry.delivery import Delivery
+from common.telemetry.metrics_push import Gateway, Pusher
 from common.tracing import server_span
 from tests import servers
 

@@ -7,9 +7,10 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from common import semconv, tracing
+from common import tracing
 from common.settings import load_settings
-from common.trace_pipeline import BATCH, Pipeline
+from common.telemetry import semconv
+from common.telemetry.trace_pipeline import BATCH, Pipeline
 from common.tracing import current, server_span, span, use_pipeline
 
 ATTRIBUTES: dict[str, str | int] = {

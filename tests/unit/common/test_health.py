@@ -21,6 +21,7 @@ from common.health import (
 )
 from common.health_runs import CheckedComponent
 from common.metrics import REGISTRY
+from tests.log_lines import log_lines
 
 SHORT = 0.02  # seconds that a report waits here
 
@@ -162,21 +163,18 @@ def test_facts_about_what_is_broken_are_told_too() -> None:
     assert checker.report().components["disk"].facts == {"kind": "local", "free_mb": 3}
 
 
-def test_a_check_that_raises_anything_else_says_nothing_of_it_and_its_log_line_names_the_type(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_check_that_raises_anything_else_says_nothing_of_it_and_its_log_line_names_the_type() -> None:
     def broken() -> None:
         raise RuntimeError("password=s3cret")
 
     checker = HealthChecker()
     checker.add("database", broken, needed=True)
-    component = checker.report().components["database"]
+    with log_lines() as lines:
+        component = checker.report().components["database"]
     assert (component.status, component.detail) == ("unhealthy", "the check failed")
-    said = capsys.readouterr().out
-    line = next(line for line in said.splitlines() if "health.check_failed" in line)
-    assert "step=database" in line
-    assert "error_type=RuntimeError" in line
-    assert "s3cret" not in said
+    line = next(line for line in lines if line["event"] == "health.check_failed")
+    assert (line["step"], line["error_type"]) == ("database", "RuntimeError")
+    assert "s3cret" not in str(lines)
 
 
 def test_all_checks_run_at_the_same_time() -> None:
@@ -314,20 +312,17 @@ def test_each_check_is_told_to_the_observer_and_what_was_kept_only_once(clock: C
     assert told == [("database", False), ("gemini", True), ("database", False)]
 
 
-def test_a_change_is_logged_once_and_so_is_its_end(
-    clock: Clock, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    caplog.set_level("INFO", logger="health")
+def test_a_change_is_logged_once_and_so_is_its_end(clock: Clock) -> None:
     answers: Iterator[Check] = iter([failing, failing, lambda: None, lambda: None])
     checker = checker_of(clock)
     checker.add("database", lambda: next(answers)(), needed=True)
-    for _ in range(4):
-        report_later(checker, clock)
-    broken, mended = capsys.readouterr().out.splitlines()
-    assert "[warning" in broken
-    assert "reason='not there' status=unhealthy step=database" in broken
-    assert "[info" in mended
-    assert "status=healthy step=database" in mended
+    with log_lines() as lines:
+        for _ in range(4):
+            report_later(checker, clock)
+    assert [(line["log_level"], line["step"], line["status"], line.get("reason")) for line in lines] == [
+        ("warning", "database", "unhealthy", "not there"),
+        ("info", "database", "healthy", None),
+    ]
 
 
 def test_no_thread_to_be_had_says_nothing_about_the_component(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from common import log_capture
 from common import logging as our_logging
-from common.log_capture import Pipeline, install
-from common.log_lines import ConsoleLines, JsonLines, Line
-from common.log_outputs import Immediate, LineHandler, Render
 from common.logging import get_logger, log_context
+from common.telemetry import log_capture
+from common.telemetry.log_capture import Pipeline, install
+from common.telemetry.log_lines import ConsoleLines, JsonLines, Line
+from common.telemetry.log_outputs import Immediate, LineHandler, Render
 
 MAIL = "jane.roe@example.com"
 SSN = "078-05-1120"  # SSA withdrew it

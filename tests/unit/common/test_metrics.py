@@ -14,9 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from common import tracing
-from common.metric_catalogue import CATALOGUE
 from common.metrics import REGISTRY, MetricsCollector, exposition, metrics_collector
 from common.pii import PiiSpan, mask
+from common.telemetry.metric_catalogue import CATALOGUE
 from common.version import VERSION
 from tests import servers
 
@@ -281,7 +281,7 @@ def test_a_failure_of_the_recording_itself_is_counted_once_and_goes_no_further(
     def failing(text: str) -> list[PiiSpan]:
         raise TypeError(text)
 
-    monkeypatch.setattr("common.metric_series.detect", failing)
+    monkeypatch.setattr("common.telemetry.metric_series.detect", failing)
     told.collector.record_degraded("people_search")
     assert told.value("assistant_errors_total", component="other", error_type="other") == 1
 

@@ -19,11 +19,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.llm import chat
-from common.metric_catalogue import CATALOGUE
 from common.metrics import REGISTRY
 from common.pii import mask
-from common.semconv import ALLOWED
 from common.settings import Settings, load_settings
+from common.telemetry.metric_catalogue import CATALOGUE
+from common.telemetry.semconv import ALLOWED
 from tests import servers
 from tests.emulators import ROOT, Emulator, emulator, environment
 from tests.gemini_server import GeminiServer
@@ -302,7 +302,7 @@ def test_every_metric_that_is_named_exists() -> None:
 
 @pytest.mark.servers
 def test_prometheus_understands_every_query_of_the_runbooks(tmp_path: Path) -> None:
-    queries = [code for code in CODES if re.search(r"\b(?:assistant|gen_ai)_\w+[[{]", code)]
+    queries = [code for code in CODES if re.search(r"\b(?:assistant|gen_ai)_\w+[\[{]", code)]
     assert len(queries) >= 10
     rules = [{"record": f"guide:{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "guide", "rules": rules}]}))

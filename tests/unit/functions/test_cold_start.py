@@ -9,7 +9,23 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 FUNCTIONS = json.loads((ROOT / "functions" / "functions.json").read_text())["functions"]
-HEAVY = ["chromadb", "google.genai", "google.cloud.logging", "google.cloud.trace_v2", "grpc", "opentelemetry.sdk", "rich", "httpx", "orjson", "sqlalchemy", "onnxruntime", "numpy", "tokenizers", "alembic", "genai_prices"]
+HEAVY = [
+    "chromadb",
+    "google.genai",
+    "google.cloud.logging",
+    "google.cloud.trace_v2",
+    "grpc",
+    "opentelemetry.sdk",
+    "rich",
+    "httpx",
+    "orjson",
+    "sqlalchemy",
+    "onnxruntime",
+    "numpy",
+    "tokenizers",
+    "alembic",
+    "genai_prices",
+]
 LOAD = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("main", sys.argv[1])

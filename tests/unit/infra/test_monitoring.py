@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from common.metric_catalogue import CATALOGUE, Metric
+from common.telemetry.metric_catalogue import CATALOGUE, Metric
 from infra.monitoring.dashboards import DASHBOARDS, FOLDER, written
 from tests import servers
 from tests.unit.infra.promql import Selector, grouping_labels, selectors

@@ -5,7 +5,7 @@ import pytest
 from openapi_spec_validator import validate
 from werkzeug.test import Client
 
-from local.catalogue import FunctionEntry
+from local.catalogue import FunctionEntry, load_catalogue
 from local.gateway import Gateway, merged
 
 MAIN = """
@@ -103,3 +103,13 @@ def test_each_function_describes_itself_below_its_name(client: Client) -> None:
 def test_equal_schemas_are_written_once() -> None:
     document = {"paths": {}, "components": {"schemas": {"Problem": {"type": "object"}}}}
     assert merged({"a": document, "b": document}, title="t")["components"]["schemas"] == {"Problem": {"type": "object"}}
+
+
+def test_health_keeps_its_own_addresses_and_those_of_every_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "FUNCTION_TARGET", "")
+    client = Client(Gateway([one for one in load_catalogue() if one.name == "health"]))
+    assert client.get("/health/live").get_json() == {"status": "alive"}
+    assert b"assistant_build_info" in client.get("/health/metrics").data
+    assert "/health/detailed" in client.get("/health/openapi.json").get_json()["paths"]
+    live = client.get("/openapi.json").get_json()["paths"]["/health/live"]["get"]
+    assert "health+json" in str(live)

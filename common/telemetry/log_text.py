@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from urllib.parse import unquote
 
-from common import log_counts
+from common.telemetry import log_counts
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 

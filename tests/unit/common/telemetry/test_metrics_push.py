@@ -17,10 +17,10 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from common import metrics_push
 from common.metrics import REGISTRY, push_due
-from common.metrics_push import Gateway, InvalidGateway, Pusher, PushRefused, delivery_to, exchange, pusher
 from common.settings import load_settings, settings
+from common.telemetry import metrics_push
+from common.telemetry.metrics_push import Gateway, InvalidGateway, Pusher, PushRefused, delivery_to, exchange, pusher
 from tests import servers
 
 TIMEOUT = 0.3

@@ -6,8 +6,8 @@ import pytest
 from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import ReadableSpan
 
-from common import trace_holding
-from common.trace_holding import Holding
+from common.telemetry import trace_holding
+from common.telemetry.trace_holding import Holding
 
 REMOTE = otel.SpanContext(1, 99, is_remote=True)
 

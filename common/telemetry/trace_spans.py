@@ -9,7 +9,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from common.trace_context import RemoteParent, TraceContext, new_span_id, new_trace_id
+from common.telemetry.trace_context import RemoteParent, TraceContext, new_span_id, new_trace_id
 
 Kind = Literal["internal", "server", "client"]
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
@@ -29,7 +29,7 @@ class Span:
         return self._context
 
     def set(self, name: str, value: AttributeValue) -> None:
-        """Set an attribute; `name` is a constant of `common.semconv`, any other is dropped and counted."""
+        """Set an attribute; `name` is a constant of `common.telemetry.semconv`, any other is dropped and counted."""
 
     def fail(self, error_type: str) -> None:
         """Mark the work as failed. `error_type` is a name of few, as of an exception's class; never a message.

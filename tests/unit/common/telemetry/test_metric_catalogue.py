@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from common.metric_catalogue import CATALOGUE, GEN_AI_SECONDS, GEN_AI_TOKENS, Metric
 from common.metrics import REGISTRY, exposition
+from common.telemetry.metric_catalogue import CATALOGUE, GEN_AI_SECONDS, GEN_AI_TOKENS, Metric
 
 # Each name with its type and its labels; a label from outside has the number of values it may have.
 TABLE = """

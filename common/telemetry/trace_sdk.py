@@ -1,4 +1,4 @@
-"""`common.trace_spans.Tracer` over the OpenTelemetry SDK. Imported only when spans go somewhere."""
+"""`common.telemetry.trace_spans.Tracer` over the OpenTelemetry SDK. Imported only when spans go somewhere."""
 
 import os
 from contextvars import Token
@@ -8,9 +8,9 @@ from opentelemetry import trace as otel
 from opentelemetry.context.context import Context
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from common import semconv
-from common.trace_context import RemoteParent, TraceContext
-from common.trace_spans import Attributes, AttributeValue, Kind, Span
+from common.telemetry import semconv
+from common.telemetry.trace_context import RemoteParent, TraceContext
+from common.telemetry.trace_spans import Attributes, AttributeValue, Kind, Span
 
 _KINDS = {"internal": otel.SpanKind.INTERNAL, "server": otel.SpanKind.SERVER, "client": otel.SpanKind.CLIENT}
 _ERROR = otel.Status(otel.StatusCode.ERROR)

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from common import semconv
+from common.telemetry import semconv
 
 NAMES = {name: value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)}
 ATTRIBUTES = {

@@ -8,8 +8,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace.span import TraceState
 
-from common import semconv, trace_cleaning
-from common.trace_cleaning import MAX_CHARACTERS, MAX_CONTENT_CHARACTERS, MAX_ITEMS, clean, clean_text
+from common.telemetry import semconv, trace_cleaning
+from common.telemetry.trace_cleaning import MAX_CHARACTERS, MAX_CONTENT_CHARACTERS, MAX_ITEMS, clean, clean_text
 
 SECRET = "jane.roe@example.com"
 KEY = "AKIAZ7Q4MX2PLKD8W3RT"

@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from common import log_capture, log_counts
-from common.log_capture import Pipeline, write_event
-from common.log_lines import Line, LineMaker, Location
-from common.log_outputs import LineHandler
-from common.log_text import Cleaner
 from common.logging import frames_of
+from common.telemetry import log_capture, log_counts
+from common.telemetry.log_capture import Pipeline, write_event
+from common.telemetry.log_lines import Line, LineMaker, Location
+from common.telemetry.log_outputs import LineHandler
+from common.telemetry.log_text import Cleaner
 
 
 @pytest.fixture
@@ -112,6 +112,6 @@ def test_the_frames_of_an_error_tell_its_places_and_none_of_its_words() -> None:
         deep(20)
     frames = frames_of(caught.value)
     assert len(frames) == 12
-    assert frames[-1].startswith("unit/common/test_log_capture.py:")
+    assert frames[-1].startswith("common/telemetry/test_log_capture.py:")
     assert frames[-1].endswith(":deep")
     assert frames_of(ValueError()) == []

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from common import log_counts
+from common.telemetry import log_counts
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from types import FrameType
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from common.metric_catalogue import Label, Metric
-from common.metric_series import MOST_SERIES, Counter, Distribution, Gauge, Histogram, NotALabel, Number
 from common.recognizers.span import PiiKind
+from common.telemetry.metric_catalogue import Label, Metric
+from common.telemetry.metric_series import MOST_SERIES, Counter, Distribution, Gauge, Histogram, NotALabel, Number
 
 ERRORS: list[Exception] = []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.system_metrics import Memory, SystemCollector, memory_in_use, started_at
+from common.telemetry.system_metrics import Memory, SystemCollector, memory_in_use, started_at
 
 MIB = 1024 * 1024
 MACHINE = 8192 * MIB

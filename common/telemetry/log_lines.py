@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-from common import log_counts
-from common.log_text import MAX_FIELD, MAX_MESSAGE, Cleaner, ExcInfo, text_of
+from common.telemetry import log_counts
+from common.telemetry.log_text import MAX_FIELD, MAX_MESSAGE, Cleaner, ExcInfo, text_of
 
 MAX_LINE_BYTES = 200_000  # Cloud Logging takes entries of 256 KB
 

@@ -25,14 +25,14 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import AlwaysRecordSampler, ParentBased, TraceIdRatioBased
 
-from common import semconv
-from common.delivery import Delivery
 from common.logging import get_logger
 from common.settings import Settings
-from common.trace_cleaning import clean
-from common.trace_exporters import create_exporter
-from common.trace_holding import Holding
-from common.trace_sdk import RandomIds, SdkTracer
+from common.telemetry import semconv
+from common.telemetry.delivery import Delivery
+from common.telemetry.trace_cleaning import clean
+from common.telemetry.trace_exporters import create_exporter
+from common.telemetry.trace_holding import Holding
+from common.telemetry.trace_sdk import RandomIds, SdkTracer
 from common.version import VERSION
 
 if TYPE_CHECKING:

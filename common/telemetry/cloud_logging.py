@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from common import log_counts
-from common.delivery import Delivery
-from common.log_lines import JsonLines, Line
+from common.telemetry import log_counts
+from common.telemetry.delivery import Delivery
+from common.telemetry.log_lines import JsonLines, Line
 
 if TYPE_CHECKING:
     from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client

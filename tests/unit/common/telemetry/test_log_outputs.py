@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from common import log_counts
-from common.log_lines import JsonLines, Line
-from common.log_outputs import FileOutput, LineHandler, Output, StreamOutput, print_line
+from common.telemetry import log_counts
+from common.telemetry.log_lines import JsonLines, Line
+from common.telemetry.log_outputs import FileOutput, LineHandler, Output, StreamOutput, print_line
 
 
 class Counts:

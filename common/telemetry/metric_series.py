@@ -23,8 +23,8 @@ from prometheus_client.metrics_core import Metric as Exposed
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
-from common.metric_catalogue import OTHER, Label, Metric
 from common.pii import detect
+from common.telemetry.metric_catalogue import OTHER, Label, Metric
 
 MOST_SERIES = 500
 _NAME_LIKE = re.compile(r"[A-Za-z0-9_.:/{}-]{1,64}")

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from common.settings import load_settings
-from common.trace_exporters import TALKATIVE, Occasionally, UnusableEndpoint, create_exporter, is_wanted
+from common.telemetry.trace_exporters import TALKATIVE, Occasionally, UnusableEndpoint, create_exporter, is_wanted
 
 
 @pytest.mark.parametrize(

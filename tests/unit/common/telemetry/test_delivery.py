@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from common import delivery as module
-from common.delivery import Delivery
 from common.metrics import REGISTRY
 from common.settings import settings
+from common.telemetry import delivery as module
+from common.telemetry.delivery import Delivery
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SECONDS = 10  # that a test waits for another thread at most
 NEVER = 3600.0  # seconds
 
@@ -354,7 +354,7 @@ def run(script: str) -> list[str]:
 def test_a_process_that_ends_sends_what_is_left_and_a_collected_delivery_does_no_harm() -> None:
     assert run("""
         import gc
-        from common.delivery import Delivery
+        from common.telemetry.delivery import Delivery
         kept = Delivery("traces", lambda: print("sent"), every_seconds=3600, wait_seconds=0,
                         close=lambda: print("closed"))
         lost = Delivery("traces", lambda: print("never"), every_seconds=3600, wait_seconds=0)
@@ -368,7 +368,7 @@ def test_a_forked_child_sends_for_itself_and_forgets_what_is_its_parents() -> No
     """As gunicorn does it: a module is imported, and may have sent, in the master; requests come to its children."""
     lines = run("""
         import os, sys, threading
-        from common.delivery import Delivery
+        from common.telemetry.delivery import Delivery
         is_sending, may_go_on = threading.Event(), threading.Event()
         who = "parent"
         def send():
@@ -400,7 +400,7 @@ def test_a_forked_child_that_sends_nothing_ends_in_silence() -> None:
     assert (
         run("""
         import os, sys
-        from common.delivery import Delivery
+        from common.telemetry.delivery import Delivery
         delivery = Delivery("traces", lambda: print("sent", flush=True), every_seconds=3600, wait_seconds=0)
         child = os.fork()
         if child == 0:

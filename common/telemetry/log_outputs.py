@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from common import log_counts
-from common.log_lines import Line
+from common.telemetry import log_counts
+from common.telemetry.log_lines import Line
 
 Render = Callable[[Line], str]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from common import log_counts
-from common.log_lines import MAX_LINE_BYTES, ConsoleLines, JsonLines, Line, LineMaker, Location, severity_of
-from common.log_text import Cleaner
 from common.pii import mask, mask_value
-from common.trace_context import TraceContext
+from common.telemetry import log_counts
+from common.telemetry.log_lines import MAX_LINE_BYTES, ConsoleLines, JsonLines, Line, LineMaker, Location, severity_of
+from common.telemetry.log_text import Cleaner
+from common.telemetry.trace_context import TraceContext
 
 MAIL = "jane@example.com"
 TRACE = TraceContext("ab" * 16, "cd" * 8, True)
@@ -141,7 +141,7 @@ def test_large_numbers_and_secret_names_are_not_taken_on_trust() -> None:
 
 
 def test_only_so_many_texts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.log_lines.MAX_REMEMBERED", 1)
+    monkeypatch.setattr("common.telemetry.log_lines.MAX_REMEMBERED", 1)
     made = maker()
     for event in ("one", "two", "two"):
         assert made.of_event("query", logging.INFO, event, {}, None).message == event

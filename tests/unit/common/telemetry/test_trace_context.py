@@ -4,7 +4,13 @@ import httpx
 import pytest
 from werkzeug.datastructures import Headers as WerkzeugHeaders
 
-from common.trace_context import RemoteParent, TraceContext, parse_cloud_trace, parse_traceparent, remote_parent
+from common.telemetry.trace_context import (
+    RemoteParent,
+    TraceContext,
+    parse_cloud_trace,
+    parse_traceparent,
+    remote_parent,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"

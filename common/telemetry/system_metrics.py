@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Exposed
 
-from common import metric_catalogue as catalogue
+from common.telemetry import metric_catalogue as catalogue
 
 _LOADED_AT = time.time()
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "none" as the largest multiple of a page that a signed number holds

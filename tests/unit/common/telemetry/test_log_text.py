@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from common import log_counts
-from common.log_text import LOOKAHEAD, MAX_TRACEBACK, Cleaner, text_of
 from common.pii import mask, mask_value
+from common.telemetry import log_counts
+from common.telemetry.log_text import LOOKAHEAD, MAX_TRACEBACK, Cleaner, text_of
 
 MAIL = "jane.roe@example.com"
 

@@ -5,8 +5,8 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from common import semconv
-from common.trace_spans import Attributes, Kind, Opening, active_tracer
+from common.telemetry import semconv
+from common.telemetry.trace_spans import Attributes, Kind, Opening, active_tracer
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

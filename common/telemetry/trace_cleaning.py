@@ -9,9 +9,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Link, SpanContext, Status, TraceFlags
 
-from common import semconv
 from common.pii import mask
-from common.trace_spans import AttributeValue
+from common.telemetry import semconv
+from common.telemetry.trace_spans import AttributeValue
 
 MAX_CHARACTERS = 256
 MAX_CONTENT_CHARACTERS = 8192

@@ -14,17 +14,18 @@ from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from common import semconv, trace_pipeline, tracing
+from common import tracing
 from common.metrics import REGISTRY
 from common.settings import Settings, load_settings
-from common.trace_pipeline import Pipeline
-from common.trace_sdk import RandomIds
+from common.telemetry import semconv, trace_pipeline
+from common.telemetry.trace_pipeline import Pipeline
+from common.telemetry.trace_sdk import RandomIds
 from common.tracing import server_span, span, use_pipeline
 from tests.recorded_spans import RecordedSpans, recording
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def dropped(channel: str = "traces") -> float:
@@ -275,7 +276,7 @@ def test_a_forked_child_forgets_what_is_its_parents() -> None:
 
 def test_a_pipeline_that_was_let_go_does_no_harm_when_the_process_ends() -> None:
     script = (
-        "import gc; from common.settings import load_settings; from common.trace_pipeline import Pipeline; "
+        "import gc; from common.settings import load_settings; from common.telemetry.trace_pipeline import Pipeline; "
         "pipeline = Pipeline(load_settings(), 'lost'); del pipeline; gc.collect()"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, timeout=60)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from common import log_counts
-from common.log_lines import STANDARD, Line, LineMaker, Location
-from common.log_outputs import LineHandler
+from common.telemetry import log_counts
+from common.telemetry.log_lines import STANDARD, Line, LineMaker, Location
+from common.telemetry.log_outputs import LineHandler
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -23,11 +23,11 @@ from urllib.parse import unquote, urlsplit
 
 from prometheus_client import CollectorRegistry, delete_from_gateway, pushadd_to_gateway
 
-from common.delivery import Delivery
 from common.logging import get_logger
 from common.metrics import REGISTRY
 from common.once import once
 from common.settings import InvalidSettings, Settings, settings
+from common.telemetry.delivery import Delivery
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
