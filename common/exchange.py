@@ -58,7 +58,7 @@ class Exchange:
         log.info(
             "request.finished",
             method=self._method,
-            route=route,
+            route=self.route,
             status=status,
             bytes_in=self._bytes_in,
             bytes_out=bytes_out,

@@ -13,18 +13,17 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import FunctionType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import flask
 import werkzeug.exceptions
-from pydantic import BaseModel
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.routing import Map, Rule
 
 from common.exchange import Exchange
 from common.logging import bind_context, frames_of, get_logger, setup_logging
 from common.metrics import exposition
-from common.openapi import openapi_document
+from common.model_names import ModelName, model_of
 from common.pii import mask
 from common.problems import (
     CONTENT_TYPE,
@@ -40,12 +39,15 @@ from common.request_body import pass_over_body, read_body
 from common.settings import InvalidSettings
 from common.tracing import current, setup_tracing
 
+if TYPE_CHECKING:  # pydantic is for bodies and answers; a process runs and is asked for its health without it
+    from pydantic import BaseModel
+
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 MAX_URL_CHARACTERS = 2_048
 SMALL_BODY_BYTES = 64_000
 
-Body = TypeVar("Body", bound=BaseModel | None)
+Body = TypeVar("Body", bound="BaseModel | None")
 
 log = get_logger("function")
 
@@ -79,7 +81,7 @@ class Reply:
     """
 
     status: HTTPStatus = HTTPStatus.OK
-    body: BaseModel | None = None
+    body: "BaseModel | None" = None
     content: bytes | None = None
     content_type: str = JSON
 
@@ -88,7 +90,7 @@ class Reply:
 class EventStream:
     """Server-Sent Events, as (event name, data). When the client goes away the generator is closed."""
 
-    events: Generator[tuple[str, BaseModel], None, None]
+    events: "Generator[tuple[str, BaseModel], None, None]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +98,18 @@ class Route:
     """One method on one path. `path` may hold `{name}`, or `{name:path}` for a rest with slashes.
 
     `scope` and `limit` are declarations that guards read. `produces` are the types it answers with, the first one
-    where the caller does not care; `also` are other statuses than `status` that carry an `answer`.
+    where the caller does not care; `also` are other statuses than `status` that carry an `answer`. Models are told by
+    name so that they are imported when the first body is read (`common.model_names`).
     """
 
     method: str
     path: str
     summary: str
-    handler: Callable[[Call[Any]], BaseModel | Reply | EventStream]
+    handler: "Callable[[Call[Any]], BaseModel | Reply | EventStream]"
     scope: str
     limit: str
-    request: type[BaseModel] | None = None
-    answer: type[BaseModel] | None = None
+    request: "type[BaseModel] | ModelName | None" = None
+    answer: "type[BaseModel] | ModelName | None" = None
     status: HTTPStatus = HTTPStatus.OK
     also: tuple[HTTPStatus, ...] = ()
     produces: tuple[str, ...] = (JSON,)
@@ -116,12 +119,6 @@ class Route:
 # Authentication and limits attach here: a guard sees each request before its body is read, and refuses it by
 # raising an `AssistantError`.
 Guard = Callable[[flask.Request, Route, Correlation], None]
-
-
-class Live(BaseModel):
-    """This process runs and takes requests; nothing else is looked at."""
-
-    status: str = "alive"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +143,8 @@ class Function:
         return (
             *self.routes,
             Route(
-                method="GET", path="/live", summary="Whether this process runs.", answer=Live,
-                handler=lambda _call: Live(), scope="public", limit="none",
+                method="GET", path="/live", summary="Whether this process runs.", answer="common.openapi:Live",
+                handler=_live, scope="public", limit="none",
             ),
             Route(
                 method="GET", path="/metrics", summary="This instance's metrics, for Prometheus.",
@@ -230,7 +227,7 @@ class Function:
             guard(request, route, correlation)
         call = Call(
             correlation=correlation,
-            body=read_body(request, route.request, route.max_body_bytes) if route.request is not None else None,
+            body=read_body(request, model_of(route.request), route.max_body_bytes) if route.request else None,
             path=path,
             deadline=exchange.started + self.timeout_seconds,
             content_type=content_type,
@@ -248,8 +245,14 @@ class Function:
             return flask.Response(status=reply.status)
         return flask.Response(content, status=reply.status, content_type=reply.content_type)
 
-    def _describe(self, _call: Call[None]) -> BaseModel:
+    def _describe(self, _call: Call[None]) -> "BaseModel":
+        from common.openapi import openapi_document
+
         return openapi_document(self.title, self.version, self.all_routes)
+
+
+def _live(_call: Call[None]) -> Reply:
+    return Reply(content=b'{"status":"alive"}')  # as `common.openapi.Live` describes it
 
 
 def _metrics(call: Call[None]) -> Reply:

@@ -9,11 +9,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
-from typing import Concatenate, ParamSpec
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
 from common.once import once
 from common.pii import on_masked
@@ -23,6 +19,10 @@ from common.telemetry.metric_series import Counter, Gauge, Histogram
 from common.telemetry.system_metrics import SystemCollector
 from common.telemetry.trace_context import TraceContext
 from common.version import VERSION
+
+if TYPE_CHECKING:  # 10 ms of a cold start, for those that are asked for their metrics
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.registry import Collector
 
 Arguments = ParamSpec("Arguments")
 
@@ -60,10 +60,16 @@ class InProgress:
         self._gauge.add((self._function,), -1)
 
 
+class Registrar(Protocol):
+    """Where families of series are put: a registry of prometheus_client, or what waits for one."""
+
+    def register(self, collector: "Collector", /) -> None: ...
+
+
 class MetricsCollector:
     """Takes every figure of the product. Durations are in seconds; label values are bounded by the catalogue."""
 
-    def __init__(self, registry: CollectorRegistry, trace_id: Callable[[], str | None]) -> None:
+    def __init__(self, registry: Registrar, trace_id: Callable[[], str | None]) -> None:
         self._trace_id = trace_id
         self._registry = registry
         self._errors = self._counter(catalogue.ERRORS)
@@ -153,7 +159,7 @@ class MetricsCollector:
         self._critiques.inc(("accepted" if accepted else "rejected",))
 
     def record_agent_run(self, agent: str, outcome: str, seconds: float) -> None:
-        """`outcome`: answered, abstained, asked_back or failed."""
+        """`outcome`: answered, abstained, asked_back, failed, or cancelled by a client that went away."""
         self._agent_runs.inc((agent, outcome))
         self._agent_duration.observe((agent,), seconds)
 
@@ -314,19 +320,52 @@ def kept_trace_id() -> str | None:
     return context.trace_id if context is not None and context.sampled else None
 
 
-REGISTRY = CollectorRegistry()
-REGISTRY.register(SystemCollector())
-metrics_collector = MetricsCollector(REGISTRY, kept_trace_id)
+class _Waiting:
+    """The collectors of this process, until somebody wants to read them."""
+
+    def __init__(self) -> None:
+        self.collectors: list[Collector] = [SystemCollector()]
+
+    def register(self, collector: "Collector", /) -> None:
+        self.collectors.append(collector)
+
+
+_waiting = _Waiting()
+metrics_collector = MetricsCollector(_waiting, kept_trace_id)
 on_masked(metrics_collector.record_masked)
+
+
+@once
+def _registry() -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry
+
+    registry = CollectorRegistry()
+    for collector in _waiting.collectors:
+        registry.register(collector)
+    return registry
+
+
+if TYPE_CHECKING:
+    REGISTRY: CollectorRegistry
+else:
+
+    def __getattr__(name):
+        """`REGISTRY`, made when it is first asked for."""
+        if name == "REGISTRY":
+            return _registry()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def exposition(accept: str | None) -> tuple[bytes, str]:
     """All metrics as they are now, and the content type: OpenMetrics where `accept` likes it at least as well as the
     older text format, which knows no exemplars."""
+    from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+    from prometheus_client.openmetrics import exposition as openmetrics
+
     if _prefers_openmetrics(accept or ""):
-        body: bytes = openmetrics.generate_latest(REGISTRY)  # type: ignore[no-untyped-call]
+        body: bytes = openmetrics.generate_latest(_registry())  # type: ignore[no-untyped-call]
         return body, openmetrics.CONTENT_TYPE_LATEST
-    text: bytes = generate_latest(REGISTRY)
+    text: bytes = generate_latest(_registry())
     return text, CONTENT_TYPE_PLAIN_0_0_4
 
 

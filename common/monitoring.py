@@ -35,6 +35,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _EXCHANGE = "loancheck.exchange"
+_OWN_PATHS = frozenset({"/metrics", "/health", "/health/ready", "/health/live"})
 _PARAMETER = re.compile(r"<(?:[^<>:]{1,50}:)?([^<>:]{1,50})>")  # Flask's <int:id>, in measures {id}
 _ASGI_PARAMETERS = ["scope", "receive", "send"]
 
@@ -90,9 +91,12 @@ class _Watch:
         self._given = health
         self._by_settings = once(init_health_checker)
 
+    def is_own(self, method: str, path: str) -> bool:
+        return method in {"GET", "HEAD"} and path.rstrip("/") in _OWN_PATHS
+
     def answer(self, method: str, path: str, accept: str) -> _Answer | None:
         """The answer where it is ours to give; None where the app is asked."""
-        if method not in {"GET", "HEAD"}:
+        if not self.is_own(method, path):
             return None
         match path.rstrip("/"):
             case "/metrics":
@@ -102,9 +106,7 @@ class _Watch:
                 return _health_answer(self._health().report())
             case "/health/ready":
                 return _health_answer(self._health().report().of_needed(), is_refused=is_draining())
-            case "/health/live":
-                return _json(HTTPStatus.OK, {"status": "alive"})
-        return None
+        return _json(HTTPStatus.OK, {"status": "alive"})
 
     def _health(self) -> HealthChecker:
         return self._given or last_checker() or self._by_settings()
@@ -230,7 +232,11 @@ class _Asgi:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        own = self._watch.answer(scope["method"], scope["path"], headers.get("accept", ""))
+        asked = (scope["method"], scope["path"], headers.get("accept", ""))
+        import asyncio  # who has an ASGI app has it already
+
+        # In a thread: a health check may take its time, and everybody else's requests share this loop.
+        own = await asyncio.to_thread(self._watch.answer, *asked) if self._watch.is_own(*asked[:2]) else None
         if own is not None:
             await _send(own, send)
         else:
@@ -247,12 +253,14 @@ class _Asgi:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_on)
+            try:
+                await self._app(scope, receive, send_on)
+            finally:
+                exchange.route = getattr(scope.get("route"), "path", None)  # the router told it meanwhile
         except Exception as error:
             _left_by(exchange, error)
             raise
         finally:
-            exchange.route = getattr(scope.get("route"), "path", None)  # the router told it meanwhile
             exchange.finish(statuses[-1], None)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, RootModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from common.model_names import model_of
 from common.problems import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ _BODY_REFUSALS = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
+
+
+class Live(BaseModel):
+    """This process runs and takes requests; nothing else is looked at."""
+
+    status: str = "alive"
 
 
 class ProblemError(BaseModel):
@@ -55,8 +62,8 @@ class OpenApi(RootModel[dict[str, Any]]):
 def openapi_document(title: str, version: str, routes: Iterable["Route"]) -> OpenApi:
     routes = list(routes)
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
-    wanted += [(route.request, "validation") for route in routes if route.request is not None]
-    wanted += [(route.answer, "serialization") for route in routes if route.answer is not None]
+    wanted += [(model_of(route.request), "validation") for route in routes if route.request is not None]
+    wanted += [(model_of(route.answer), "serialization") for route in routes if route.answer is not None]
     references, schemas = models_json_schema(list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}")
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -75,7 +82,9 @@ def openapi_document(title: str, version: str, routes: Iterable["Route"]) -> Ope
 def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
     if route.answer is not None or route.status is HTTPStatus.OK:
-        answer = references[(route.answer, "serialization")] if route.answer is not None else {"type": "object"}
+        answer = (
+            references[(model_of(route.answer), "serialization")] if route.answer is not None else {"type": "object"}
+        )
         is_json = {name: name.endswith("json") for name in route.produces}
         success["content"] = {name: {"schema": answer if is_json[name] else {"type": "string"}} for name in is_json}
     problem = {CONTENT_TYPE: {"schema": references[(Problem, "serialization")]}}
@@ -95,6 +104,6 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
     if route.request is not None:
-        schema = references[(route.request, "validation")]
+        schema = references[(model_of(route.request), "validation")]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation

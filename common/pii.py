@@ -5,16 +5,13 @@ every recogniser stands behind a test that most texts fail, and the four kinds t
 Everything is pure and linear in the length of the text.
 """
 
-import hmac
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from common import masking
-from common.recognizers import bank, cards, email, iban, ip, phone, secrets, ssn
-from common.recognizers.plain import plain
-from common.recognizers.runs import may_hold_numbers, runs, shape_of
+from common.recognizers import gates, secrets
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
 __all__ = ["ALL_KINDS", "PiiKind", "PiiSpan", "Pseudonyms", "configure", "detect", "mask", "mask_value", "on_masked"]
@@ -23,12 +20,6 @@ ALL_KINDS = frozenset(PiiKind)
 
 # Where two kinds claim the same characters equally, the first in this order has them.
 _PRIORITY = {kind: rank for rank, kind in enumerate("SECRET CREDIT_CARD IBAN SSN US_BANK EMAIL PHONE IP".split())}
-_OF_RUNS = (
-    (PiiKind.SSN, ssn.find),
-    (PiiKind.CREDIT_CARD, cards.find),
-    (PiiKind.US_BANK, bank.find),
-    (PiiKind.PHONE, phone.find),
-)
 _MARKERS = {kind: f"[{kind}]" for kind in PiiKind}
 
 
@@ -84,7 +75,9 @@ def detect(text: str) -> list[PiiSpan]:
     Of two finds that overlap the longer gives its kind, and both their characters are covered.
     """
     setup = _setup
-    found = _candidates(text, setup.kinds)
+    found = _candidates(text)
+    if setup.kinds is not ALL_KINDS:
+        found = [span for span in found if span.kind in setup.kinds]
     if not found:
         return found
     spans = _merged(found)
@@ -93,25 +86,46 @@ def detect(text: str) -> list[PiiSpan]:
     return spans
 
 
-def _candidates(text: str, kinds: frozenset[PiiKind]) -> list[PiiSpan]:
-    """What the recognisers of `kinds` find, in no order. Each stands behind a test that most log lines fail."""
-    found: list[PiiSpan] = []
-    if PiiKind.SECRET in kinds:
-        found += secrets.find(text)
-    if PiiKind.EMAIL in kinds and email.may_hold(text):
+def _candidates(text: str) -> list[PiiSpan]:
+    """What the recognisers find, in no order. Each stands behind a test that most log lines fail."""
+    lowered = gates.lower(text)
+    found = secrets.find(text, lowered)
+    if gates.may_hold_emails(lowered):
+        from common.recognizers import email
+
         found += email.find(text)
-    flat = plain(text)
-    shape = shape_of(flat)
-    if PiiKind.IP in kinds:
-        found += ip.find(flat, shape)
-    if PiiKind.IBAN in kinds and iban.may_hold(shape):
+    flat = text if text.isascii() and "%2" not in text else _plain(text)
+    shape = gates.shape_of(flat)
+    if gates.may_hold_ips_4(shape):
+        from common.recognizers import ip
+
+        found += ip.find_4(flat)
+    if gates.may_hold_ips_6(flat, shape):
+        from common.recognizers import ip
+
+        found += ip.find_6(flat)
+    if gates.may_hold_ibans(shape):
+        from common.recognizers import iban
+
         found += iban.find(flat)
-    if may_hold_numbers(flat, shape):
-        stretches = runs(flat)
-        for kind, find in _OF_RUNS:
-            if kind in kinds:
-                found += find(stretches)
+    if gates.may_hold_numbers(flat, shape):
+        found += _numbers(flat)
     return found if flat is text else [_on_text(span, text) for span in found]
+
+
+def _numbers(text: str) -> Iterator[PiiSpan]:
+    """The four kinds that are made of digits share one scan."""
+    from common.recognizers import bank, cards, phone, runs, ssn
+
+    stretches = runs.runs(text)
+    for find in (ssn.find, cards.find, bank.find, phone.find):
+        yield from find(stretches)
+
+
+def _plain(text: str) -> str:
+    from common.recognizers.plain import plain
+
+    return plain(text)
 
 
 def _on_text(span: PiiSpan, text: str) -> PiiSpan:
@@ -151,6 +165,8 @@ def mask(text: str) -> str:
 
 def mask_value(value: object) -> object:
     """A copy of `value` of any type and depth without personal data and secrets; never raises (common/masking.py)."""
+    from common import masking
+
     return masking.mask_value(value, mask)
 
 
@@ -163,7 +179,7 @@ def _replaced(text: str, spans: list[PiiSpan], replacement: Callable[[PiiKind, s
     return "".join((*parts, text[position:]))
 
 
-_PLACEHOLDER = re.compile(rf"<({'|'.join([*PiiKind, 'TEXT'])})_(\d{{1,9}})>", re.ASCII)
+_PLACEHOLDER = pattern(rf"<({'|'.join([*PiiKind, 'TEXT'])})_(\d{{1,9}})>", re.ASCII)
 
 
 class Pseudonyms:
@@ -188,6 +204,8 @@ class Pseudonyms:
 
     def of(self, kind: PiiKind, value: str) -> str:
         """A keyed pseudonym, "[EMAIL:3f2a91c4]": eight hexadecimal digits of HMAC-SHA-256 over the normalised value."""
+        import hmac
+
         digest = hmac.digest(self._key, f"{kind}:{_normalised(kind, value)}".encode("utf-8", "surrogatepass"), "sha256")
         return f"[{kind}:{digest[:4].hex()}]"
 
@@ -235,4 +253,4 @@ def _normalised(kind: PiiKind, value: str) -> str:
         return value
     if kind in {PiiKind.EMAIL, PiiKind.IP}:
         return value.casefold().replace("%40", "@")
-    return "".join(filter(str.isalnum, plain(value))).upper()
+    return "".join(filter(str.isalnum, _plain(value))).upper()

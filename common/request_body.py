@@ -1,15 +1,18 @@
 """A request's body: read within its limits and checked against its model, and read away where nobody wanted it."""
 
 import io
+from typing import TYPE_CHECKING
 
 import flask
 import werkzeug.exceptions
-from pydantic import BaseModel, ValidationError
 from werkzeug.wsgi import get_input_stream
 
 from common.logging import get_logger
 from common.pii import mask
 from common.problems import AssistantError, BadRequest, FieldError, InvalidRequest, TooLarge, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 MAX_PASSED_OVER_BYTES = 32 * 1024 * 1024  # what Cloud Run takes at most
 MAX_POINTER_CHARACTERS = 100
@@ -18,7 +21,7 @@ PIECE_BYTES = 65_536
 log = get_logger("function")
 
 
-def read_body(request: flask.Request, model: type[BaseModel], max_bytes: int) -> BaseModel:
+def read_body(request: flask.Request, model: "type[BaseModel]", max_bytes: int) -> "BaseModel":
     """The JSON body as `model`.
 
     Raises:
@@ -36,6 +39,8 @@ def read_body(request: flask.Request, model: type[BaseModel], max_bytes: int) ->
         raise TooLarge(f"The body has more than {max_bytes:,} bytes.")
     if not raw:
         raise BadRequest("The body is empty.")
+    from pydantic import ValidationError  # with the model, not with this module
+
     try:
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
@@ -61,7 +66,7 @@ def pass_over_body(request: flask.Request) -> None:
     request.__dict__["stream"] = io.BytesIO()  # where werkzeug keeps the stream that is read
 
 
-def _invalid(error: ValidationError) -> AssistantError:
+def _invalid(error: "ValidationError") -> AssistantError:
     found = error.errors(include_input=False, include_url=False, include_context=False)
     if any(one["type"] == "json_invalid" for one in found):
         return BadRequest(f"The body is no valid JSON. {found[0]['msg']}.")

@@ -1,183 +1,184 @@
 """Every setting of the product, in one place: the only reader of the environment.
 
-A field's name in capitals is its environment variable; its description says what it is and in which unit.
-`.env.example` is made from this module (`loancheck settings`), and a test holds the two together.
+A field's name in capitals is its environment variable; its description says what it is and in which unit. Texts are
+stripped, and one that is empty is as good as not set. `.env.example` is made from this module (`loancheck settings`),
+and a test holds the two together.
 """
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Literal
 
 from common.once import once
+from common.setting_values import Described, Secret, Setting, Unusable, setting
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+__all__ = ["SETTINGS", "InvalidSettings", "Secret", "Settings", "load_settings", "settings"]
+
+ENV_FILE = Path(".env")  # where the process was started
 
 
 class InvalidSettings(Exception):
     """A setting has a value that cannot be used. The message names each variable, never its value."""
 
 
-class Settings(BaseSettings):
-    """Read once per instance, frozen afterwards."""
-
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore")
+class Settings(Described):
+    """Read once per instance, frozen afterwards; `load_settings` makes it."""
 
     # Where things are
-    environment: Literal["development", "production"] = Field(
+    environment: Literal["development", "production"] = setting(
         "development",
         description="development: everything on this machine, for one person; production: for others, over a network.",
     )
-    data_dir: Path = Field(
+    data_dir: Path = setting(
         Path(), description="Folder that holds all local state: the database, the vectors, the environment."
     )
-    host: Text = Field("127.0.0.1", description="Address the local emulator listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port the local emulator listens on; 0 takes a free one.")
+    host: str = setting("127.0.0.1", description="Address the local emulator listens on.")
+    port: int = setting(8000, ge=0, le=65535, description="Port the local emulator listens on; 0 takes a free one.")
 
     # Logs
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line.")
-    json_logs: bool | None = Field(
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("INFO", description="Least severe log line.")
+    json_logs: bool | None = setting(
         None,
         description="Whether log lines are JSON in Cloud Logging's fields. Without it: in production only.",
     )
-    log_file: Path | None = Field(None, description="File that gets every log line too, as JSON.")
-    log_to: Literal["stdout", "api"] = Field(
+    log_file: Path | None = setting(None, description="File that gets every log line too, as JSON.")
+    log_to: Literal["stdout", "api"] = setting(
         "stdout",
         description="stdout: the platform collects the lines; api: google-cloud-logging sends them itself.",
     )
-    google_cloud_project: Text | None = Field(
+    google_cloud_project: str | None = setting(
         None, description="Project that traces and log lines belong to, where they go to Google Cloud."
     )
-    mask_kinds: Text = Field(
+    mask_kinds: str = setting(
         "all",
         description="Personal data and secrets that are masked everywhere: all, or some of "
         "EMAIL, PHONE, SSN, CREDIT_CARD, IP, IBAN, US_BANK, SECRET, separated by commas.",
     )
-    mask_allow: Text | None = Field(
+    mask_allow: str | None = setting(
         None, description="Texts that are never masked, as the desk's own address, separated by commas."
     )
-    pseudonym_key: SecretStr | None = Field(
+    pseudonym_key: Secret | None = setting(
         None,
         description="Key of at least 16 characters; with it masks in log lines carry a keyed pseudonym, "
         "as in [EMAIL:3f2a91c4], by which lines of one person can be told together.",
     )
 
     # Traces
-    service_name: Text = Field("loan-collateral-check", description="Name of this service in traces and metrics.")
-    trace_exporter: Literal["none", "console", "otlp", "cloud-trace"] = Field(
+    service_name: str = setting("loan-collateral-check", description="Name of this service in traces and metrics.")
+    trace_exporter: Literal["none", "console", "otlp", "cloud-trace"] = setting(
         "none", description="Where spans go; otlp is for Jaeger, Tempo and the OpenTelemetry Collector."
     )
-    otlp_endpoint: Text | None = Field(
+    otlp_endpoint: str | None = setting(
         None,
         description="Receiver of OTLP: http://HOST:4318, or grpc://HOST:4317 (grpcs:// with TLS). "
         "Without it: http://127.0.0.1:4318.",
     )
-    jaeger_host: Text | None = Field(
+    jaeger_host: str | None = setting(
         None, description="Host of a Jaeger; as TRACE_EXPORTER=otlp with OTLP_ENDPOINT=grpc://HOST:4317."
     )
-    trace_sample_ratio: float = Field(
+    trace_sample_ratio: float = setting(
         1.0, ge=0, le=1, description="Share of traces that are kept; those with an error are kept always."
     )
-    trace_content: bool = Field(
+    trace_content: bool = setting(
         False, description="Whether spans of model calls carry messages and answers, masked. They never do without it."
     )
 
     # Metrics, and how telemetry leaves
-    pushgateway_url: SecretStr | None = Field(
+    pushgateway_url: Secret | None = setting(
         None, description="URL of a Pushgateway that metrics are pushed to; may hold user:password@."
     )
-    push_every_seconds: float = Field(15.0, gt=0, le=3600, description="Time between two pushes, in seconds.")
-    telemetry_timeout_seconds: float = Field(
+    push_every_seconds: float = setting(15.0, gt=0, le=3600, description="Time between two pushes, in seconds.")
+    telemetry_timeout_seconds: float = setting(
         2.0, gt=0, le=30, description="Longest time for one export of spans or one push of metrics, in seconds."
     )
-    telemetry_wait_ms: int = Field(
+    telemetry_wait_ms: int = setting(
         50,
         ge=0,
         le=1000,
         description="Longest time that the end of a request waits for telemetry that is due, in milliseconds; "
         "only on Cloud Run, where an instance may stand still after its answer.",
     )
-    k_service: Text | None = Field(None, description="Set by Cloud Run and Knative: the service's name.")
-    k_revision: Text | None = Field(None, description="Set by Cloud Run and Knative: the revision's name.")
+    k_service: str | None = setting(None, description="Set by Cloud Run and Knative: the service's name.")
+    k_revision: str | None = setting(None, description="Set by Cloud Run and Knative: the revision's name.")
 
     # Health
-    health_timeout_ms: int = Field(
+    health_timeout_ms: int = setting(
         80, ge=10, le=10_000, description="Longest time for one component's health check, in milliseconds."
     )
-    health_cache_seconds: float = Field(
+    health_cache_seconds: float = setting(
         5.0, ge=0, le=300, description="How long a health report is given again, in seconds."
     )
-    min_free_disk_mb: int = Field(100, ge=0, description="Free space in DATA_DIR below which the disk is unhealthy.")
+    min_free_disk_mb: int = setting(100, ge=0, description="Free space in DATA_DIR below which the disk is unhealthy.")
 
     # Database and indexes
-    database_url: SecretStr | None = Field(
+    database_url: Secret | None = setting(
         None,
         description="SQLAlchemy URL, as in postgresql+psycopg://user:password@host/name. "
         "Without it: SQLite in DATA_DIR/database/loan_collateral.db.",
     )
-    chroma_url: Text | None = Field(
+    chroma_url: str | None = setting(
         None, description="URL of a Chroma server. Without it: Chroma on disk in DATA_DIR/chroma."
     )
-    chroma_token: SecretStr | None = Field(None, description="Token for the Chroma server, where it asks for one.")
+    chroma_token: Secret | None = setting(None, description="Token for the Chroma server, where it asks for one.")
 
     # Models
-    gemini_api_key: SecretStr | None = Field(
+    gemini_api_key: Secret | None = setting(
         None, description="Key of the Gemini API. With it (or with Vertex AI) answers come from Gemini."
     )
-    gemini_base_url: Text | None = Field(
+    gemini_base_url: str | None = setting(
         None, description="Other base URL for the Gemini API, as for a proxy or a local server."
     )
-    vertex_project: Text | None = Field(
+    vertex_project: str | None = setting(
         None,
         description="Google Cloud project; set, Gemini is called through Vertex AI with its credentials.",
     )
-    vertex_location: Text = Field("us-central1", description="Region of Vertex AI.")
-    chat_model: Text = Field("gemini-3.8-flash", description="Gemini model that plans and criticises answers.")
-    cheap_chat_model: Text = Field("gemini-3.5-flash-lite", description="Gemini model of the cheap lane.")
-    gemini_sdk: Literal["google-genai", "google-generativeai"] = Field(
+    vertex_location: str = setting("us-central1", description="Region of Vertex AI.")
+    chat_model: str = setting("gemini-3.8-flash", description="Gemini model that plans and criticises answers.")
+    cheap_chat_model: str = setting("gemini-3.5-flash-lite", description="Gemini model of the cheap lane.")
+    gemini_sdk: Literal["google-genai", "google-generativeai"] = setting(
         "google-genai",
         description="Client library for Gemini. google-generativeai is the legacy adapter, "
         "installed apart (requirements-legacy.txt).",
     )
-    embedding_model: Text = Field(
+    embedding_model: str = setting(
         "embedded",
         description="embedded: all-MiniLM-L6-v2 inside the package; or a Gemini model such as gemini-embedding-001.",
     )
-    model_timeout_seconds: float = Field(
+    model_timeout_seconds: float = setting(
         20.0, gt=0, le=300, description="Longest time for one model call, retries included, in seconds."
     )
-    model_attempts: int = Field(3, ge=1, le=10, description="Most attempts for one model call.")
-    model_breaker_failures: int = Field(
+    model_attempts: int = setting(3, ge=1, le=10, description="Most attempts for one model call.")
+    model_breaker_failures: int = setting(
         5, ge=1, description="Failed model calls in a row after which the model is left alone for a while."
     )
-    model_breaker_seconds: float = Field(
+    model_breaker_seconds: float = setting(
         30.0, gt=0, description="How long the model is left alone after that, in seconds."
     )
-    max_output_tokens: int = Field(1024, ge=64, le=65536, description="Most tokens of one model answer.")
-    price_file: Path | None = Field(
+    max_output_tokens: int = setting(1024, ge=64, le=65536, description="Most tokens of one model answer.")
+    price_file: Path | None = setting(
         None, description="JSON file with own model prices, which go before the built-in ones."
     )
 
     # Queries
-    query_timeout_seconds: float = Field(45.0, gt=0, le=3600, description="Longest time for one query, in seconds.")
-    max_message_characters: int = Field(4_000, ge=100, description="Longest message of a query, in characters.")
-    evidence_tokens: int = Field(1_800, ge=200, description="Most tokens of retrieved text that go into one answer.")
-    history_tokens: int = Field(600, ge=0, description="Most tokens of earlier turns that give context.")
-    answer_words: int = Field(150, ge=30, le=1000, description="Most words of an answer from the embedded model.")
-    critique_threshold: float = Field(0.85, ge=0, le=1, description="Critique score from which a draft is accepted.")
-    critique_rounds: int = Field(2, ge=1, le=5, description="Most rounds of draft and critique.")
-    retrieval_cache_entries: int = Field(512, ge=0, description="Most searches kept in memory.")
-    retrieval_cache_seconds: float = Field(300.0, ge=0, description="How long a search is kept, in seconds.")
+    query_timeout_seconds: float = setting(45.0, gt=0, le=3600, description="Longest time for one query, in seconds.")
+    max_message_characters: int = setting(4_000, ge=100, description="Longest message of a query, in characters.")
+    evidence_tokens: int = setting(1_800, ge=200, description="Most tokens of retrieved text that go into one answer.")
+    history_tokens: int = setting(600, ge=0, description="Most tokens of earlier turns that give context.")
+    answer_words: int = setting(150, ge=30, le=1000, description="Most words of an answer from the embedded model.")
+    critique_threshold: float = setting(0.85, ge=0, le=1, description="Critique score from which a draft is accepted.")
+    critique_rounds: int = setting(2, ge=1, le=5, description="Most rounds of draft and critique.")
+    retrieval_cache_entries: int = setting(512, ge=0, description="Most searches kept in memory.")
+    retrieval_cache_seconds: float = setting(300.0, ge=0, description="How long a search is kept, in seconds.")
 
     # Documents
-    max_body_bytes: int = Field(
+    max_body_bytes: int = setting(
         10_000_000, ge=10_000, description="Largest body of a request with documents, in bytes."
     )
-    max_document_characters: int = Field(
+    max_document_characters: int = setting(
         5_000_000, ge=1_000, description="Longest text of one document, in characters."
     )
-    max_documents: int = Field(200, ge=1, description="Most documents in one request.")
+    max_documents: int = setting(200, ge=1, description="Most documents in one request.")
 
     def database_location(self) -> str:
         """The SQLAlchemy URL in use; may hold a password, so never log it."""
@@ -194,20 +195,43 @@ class Settings(BaseSettings):
         return self.gemini_api_key is not None or self.vertex_project is not None
 
 
+SETTINGS: Mapping[str, Setting] = Settings.described()
+
+
 def load_settings(**overrides: object) -> Settings:
     """The settings from the environment and `.env`, with `overrides` before both.
 
     Raises:
         InvalidSettings: names each variable that cannot be used and why; values are left out.
+        TypeError: an override is no setting.
     """
-    try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # overrides are validated like the environment
-    except ValidationError as error:
-        reasons = "; ".join(
-            f"{'.'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
-            for one in error.errors(include_input=False, include_url=False)
-        )
-        raise InvalidSettings(reasons) from None
+    if not overrides.keys() <= SETTINGS.keys():
+        raise TypeError(f"no settings: {', '.join(sorted(overrides.keys() - SETTINGS.keys()))}")
+    given = {**_from_file(), **_known(os.environ), **overrides}
+    values: dict[str, object] = {}
+    reasons = []
+    for name, value in given.items():
+        try:
+            values[name] = SETTINGS[name].value_of(value)
+        except Unusable as error:
+            reasons.append(f"{name.upper()}: {error}")
+    if reasons:
+        raise InvalidSettings("; ".join(reasons))
+    return Settings(values)
+
+
+def _from_file() -> Mapping[str, str]:
+    if not ENV_FILE.is_file() and not ENV_FILE.is_fifo():  # a FIFO is how some keepers of secrets give them
+        return {}
+    from dotenv import dotenv_values  # 5 ms, for the few that have such a file
+
+    return _known(dotenv_values(ENV_FILE, encoding="utf-8"))
+
+
+def _known(variables: Mapping[str, str | None]) -> Mapping[str, str]:
+    """Those that are settings and not empty, by field; their case does not matter."""
+    lowered = {name.lower(): value for name, value in variables.items() if value}
+    return {name: lowered[name] for name in SETTINGS if name in lowered}
 
 
 @once

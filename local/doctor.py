@@ -15,9 +15,7 @@ from typing import Literal
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from pydantic import SecretStr
-
-from common.settings import Settings
+from common.settings import Secret, Settings
 from local.catalogue import ROOT
 
 TIMEOUT_SECONDS = 5.0
@@ -124,7 +122,7 @@ def metrics(url: str, settings: Settings) -> Diagnosis:
     )
 
 
-def push_once(address: SecretStr, seconds: float) -> str | None:
+def push_once(address: Secret, seconds: float) -> str | None:
     """Push a group of one metric and take it away again; the reason where that fails, in our own words."""
     from prometheus_client import CollectorRegistry, Gauge
 

@@ -18,8 +18,8 @@ def observe(engine: Engine) -> Engine:
     event.listen(engine, "before_cursor_execute", _begin)
     event.listen(engine, "after_cursor_execute", _end)
     event.listen(engine, "handle_error", _failed)
-    for name in ("checkout", "checkin"):
-        event.listen(engine, name, lambda *_: _count_connections(engine.pool))
+    event.listen(engine, "checkout", lambda *_: _count_connections(engine.pool, returning=0))
+    event.listen(engine, "checkin", lambda *_: _count_connections(engine.pool, returning=1))
     return engine
 
 
@@ -42,6 +42,7 @@ def _failed(context: ExceptionContext) -> None:
     metrics_collector.record_database_error(type(context.original_exception).__name__)
 
 
-def _count_connections(pool: Pool) -> None:
+def _count_connections(pool: Pool, *, returning: int) -> None:
+    """`returning` is how many are on their way back: the pool tells of one before it counts it."""
     if isinstance(pool, QueuePool):
-        metrics_collector.set_database_connections(pool.checkedout(), pool.checkedin())
+        metrics_collector.set_database_connections(pool.checkedout() - returning, pool.checkedin() + returning)

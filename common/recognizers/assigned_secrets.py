@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from common.recognizers import secret_values
+from common.recognizers.patterns import pattern
 from common.recognizers.secret_names import FOREIGN_STEMS, Evidence, evidence
 from common.recognizers.span import PiiKind, PiiSpan
 
@@ -19,7 +20,7 @@ _STEMS = (
 )
 # Read in the lower-cased text. What follows the stem: the rest of the name, its closing quote, and one of the ways to
 # join a value to it.
-_JOINED = re.compile(
+_JOINED = pattern(
     _STEMS
     + r"""
     (?P<tail>(?:\w|[.\-](?=\w)){0,48}+)
@@ -38,30 +39,19 @@ _JOINED = re.compile(
     )""",
     re.VERBOSE,
 )
-_NAME_LEFT = re.compile(r"[\w.\-]{0,64}")
-_WORD_LEFT = re.compile(r"[ :]([A-Za-z]{1,16})\b")  # read backwards
-_OPEN = re.compile(r"""(?:[@$bBrRuUfFLN]{1,2}(?=["']))?(?P<quote>\\{0,4}["'`]|&quot;|%22)""")
-_INSIDE = {quote: re.compile(rf"(?:[^{quote}\\\n]{{1,512}}+|\\.){{0,64}}+") for quote in "\"'`"}
-_BARE = re.compile(r"""[^\s"'`<>]{1,256}""")
-_CUT = re.compile(
+_NAME_LEFT = pattern(r"[\w.\-]{0,64}")
+_WORD_LEFT = pattern(r"[ :]([A-Za-z]{1,16})\b")  # read backwards
+_OPEN = pattern(r"""(?:[@$bBrRuUfFLN]{1,2}(?=["']))?(?P<quote>\\{0,4}["'`]|&quot;|%22)""")
+_INSIDE = {quote: pattern(rf"(?:[^{quote}\\\n]{{1,512}}+|\\.){{0,64}}+") for quote in "\"'`"}
+_BARE = pattern(r"""[^\s"'`<>]{1,256}""")
+_CUT = pattern(
     r"""[,;|)}\]\\](?=\Z|[\s"'nrtu]|[\w.\-]{1,40}[=:]|[)}\],;])|&(?:amp;)?(?=[\w.\-\[\]%]{1,40}=|\Z)"""
     r"""|%26(?=[\w.\-]{1,40}(?:=|%3[dD]))"""
 )
-_DIGIT = re.compile(r"\d")
-_GETTER = re.compile(r"(?:get|fetch|read|load|find|check|is|has|validate|verify|resolve|lookup|require|use)(?![a-z])")
+_DIGIT = pattern(r"\d")
+_GETTER = pattern(r"(?:get|fetch|read|load|find|check|is|has|validate|verify|resolve|lookup|require|use)(?![a-z])")
 _LONGEST = 16_384
 _SPLIT_NAMES = frozenset(("key", "keys", "token", "code", "id", "phrase"))
-
-
-def may_hold(lowered: str) -> bool:
-    """Whether a telling name could stand in a text, given in lower case. Plain tests are faster than a pattern here."""
-    return (
-        ("key" in lowered or "auth" in lowered or "tok" in lowered or "pass" in lowered or "sess" in lowered)
-        or ("secret" in lowered or "code" in lowered or "cred" in lowered or "cook" in lowered or "pw" in lowered)
-        or ("sig" in lowered or "sid" in lowered or "pin" in lowered or "otp" in lowered or "psk" in lowered)
-        or ("basic" in lowered or "bearer" in lowered or "_pat" in lowered or "tkn" in lowered)
-        or not lowered.isascii()
-    )
 
 
 def find(text: str, lowered: str) -> Iterator[PiiSpan]:

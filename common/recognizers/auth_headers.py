@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 
 from common.recognizers import secret_values
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
 _JOIN = r"""(?:\\{0,4}["']?\]?[ ]?(?:=>|[:=]|%3[AaDd])[ ]{0,4}|["'][ ]?,[ ]{0,4}(?=[bf]?["']))\\{0,4}[bf]?["'\[]{0,2}"""
-_AUTHORIZATION = re.compile(
+_AUTHORIZATION = pattern(
     rf"""authorization{_JOIN}
     (?:(?P<scheme>bearer|basic|token|apikey|api-key|key|negotiate|ntlm|digest|oauth|aws4-hmac-sha256|sharedkey|hawk|
        [A-Za-z][\w-]{{0,30}})(?:[ ]{{1,4}}|[+]|%20|[ ]?=[ ]?\\?"?|:[ ]))?
@@ -20,12 +21,12 @@ _AUTHORIZATION = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _LONGEST_PARAMETERS = 2_048
-_SCHEME = re.compile(
+_SCHEME = pattern(
     r"\b(?P<scheme>bearer|basic)(?:\s{1,4}|[+]|%20|\\?[\"'] ?\+ ?\\?[\"'])\\{0,4}[\"']?"
     r"(?P<value>[A-Za-z0-9_\-.=+/~]{8,8192})",
     re.IGNORECASE,
 )
-_COOKIE = re.compile(
+_COOKIE = pattern(
     rf"""(?P<set>set-)?cookie2?{_JOIN}(?P<value>[A-Za-z0-9_.\-%!\#$&*^|~]{{1,128}}=[^"'\n\\]{{1,4096}})""",
     re.IGNORECASE | re.VERBOSE,
 )

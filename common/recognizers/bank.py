@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from common.recognizers.labels import Label
+from common.recognizers.patterns import pattern
 from common.recognizers.runs import Run
 from common.recognizers.span import PiiKind, PiiSpan
 
-_ACCOUNT = re.compile(r"\d(?<![0-9A-Za-z_]\d)(?:[ \-]?\d){6,16}(?![0-9A-Za-z_])", re.ASCII)
-_ROUTING = re.compile(r"\d(?<![0-9A-Za-z_]\d)(?:[ \-]?\d){8}(?![0-9A-Za-z_])", re.ASCII)
-_CLOUD = re.compile(r"\baws\b|\barn:", re.IGNORECASE)  # whose accounts have twelve digits
+_ACCOUNT = pattern(r"\d(?<![0-9A-Za-z_]\d)(?:[ \-]?\d){6,16}(?![0-9A-Za-z_])", re.ASCII)
+_ROUTING = pattern(r"\d(?<![0-9A-Za-z_]\d)(?:[ \-]?\d){8}(?![0-9A-Za-z_])", re.ASCII)
+_CLOUD = pattern(r"\baws\b|\barn:", re.IGNORECASE)  # whose accounts have twelve digits
 
 
 def find(runs: Sequence[Run]) -> Iterator[PiiSpan]:

@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator
 
 from common.recognizers import secret_values
+from common.recognizers.gates import CALL_OPENING
+from common.recognizers.patterns import pattern
 from common.recognizers.secret_names import Evidence
 from common.recognizers.span import PiiKind, PiiSpan
 
-# Where a call's arguments hold a literal. The callee stands before it and is looked at afterwards, for parentheses are
-# rarer than its words.
-_OPENING = re.compile(r"""\((?=(?:[\w.$>&*\-]{0,32}[,(][ ]?){0,3}(?:[\w.]{1,16}\()?[bf]?\\?["'])""")
-_WORD_OPENING = re.compile(r"""(?:identified (?:with \w{1,32} )?by|securestring(?: -string)?) (?=["'])""")
-_CALLEE = re.compile(
+_WORD_OPENING = pattern(r"""(?:identified (?:with \w{1,32} )?by|securestring(?: -string)?) (?=["'])""")
+_CALLEE = pattern(
     r"""(?P<name>auth|login|logon|signin|credential|securestring|secure_string|password|passwd|secretkeyspec|hmac|jwt
         |fernet|cipher|encrypt|decrypt|signwith|verifywith|hashsync|bcrypt|pbkdf2|scrypt|argon2|secret|token|apikey|api_key
         |getconnection|connect|signer|serializer|setsigningkey|wifi\.begin|send_keys|ws\.begin|keyspec|access_?key
@@ -24,13 +23,13 @@ _CALLEE = re.compile(
     re.VERBOSE,
 )
 _CALLEE_REACH = 48
-_LAST_WORD = re.compile(r"[ =:]{0,3}(?:wen )?[ =:]{0,3}([\w.]{1,40})")  # read backwards; "wen" is new
-_ARGUMENTS = re.compile(
+_LAST_WORD = pattern(r"[ =:]{0,3}(?:wen )?[ =:]{0,3}([\w.]{1,40})")  # read backwards; "wen" is new
+_ARGUMENTS = pattern(
     r"""(?:[^)"'\n]{0,80}(?:\\?"(?:[^"\\\n]|\\.){0,256}"|'(?:[^'\\\n]|\\.){0,256}'|\([^()"'\n]{0,40}\))){1,6}"""
 )
-_LITERAL = re.compile(r"""(?P<before>[\w=:\[.]{0,24})(?P<quote>["'])(?P<value>(?:[^"'\\\n]|\\.){0,256})(?P=quote)""")
+_LITERAL = pattern(r"""(?P<before>[\w=:\[.]{0,24})(?P<quote>["'])(?P<value>(?:[^"'\\\n]|\\.){0,256})(?P=quote)""")
 # What else stands in such calls: algorithms, hosts, addresses, content types, field names, formats.
-_ORDINARY = re.compile(
+_ORDINARY = pattern(
     r"""(?:[HRPE]S\d{3}|h?mac|sha|md5|aes|rsa|des|utf|ascii|latin|base64|hex|binary|pkcs|bcrypt|argon|pbkdf|ecdsa|ed25519
         |jdbc|tcp|http|ws|localhost|x-|application/|text/|\d{1,3}(?:\.\d{1,3}){3}|[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}(?::\d+)?\Z
         |[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,24}=[^=]|\.|\#|\\x|(?-i:[A-Z0-9_]{1,24})\Z)""",
@@ -40,15 +39,10 @@ _PASSWORD_CALLS = frozenset(("auth", "login", "logon", "signin", "credential", "
                              "ws.begin", "securestring", "secure_string", "password", "passwd"))  # fmt: skip
 
 
-def may_call(text: str) -> bool:
-    """Whether any literal stands among arguments."""
-    return _OPENING.search(text) is not None
-
-
 def find(text: str, lowered: str) -> Iterator[PiiSpan]:
     """Literals that can only be the key or the password of the call; `lowered` is `text` in lower case."""
     position = 0
-    while (opening := _OPENING.search(text, position)) is not None:
+    while (opening := CALL_OPENING.search(text, position)) is not None:
         position = opening.end()
         word = _LAST_WORD.match(lowered[max(0, opening.start() - _CALLEE_REACH) : opening.start()][::-1])
         callee = _CALLEE.search(word[1][::-1]) if word is not None else None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from common.recognizers.labels import Label
+from common.recognizers.patterns import pattern
 from common.recognizers.runs import Run
 from common.recognizers.span import PiiKind, PiiSpan
 
@@ -32,7 +33,7 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (9792, 9792, frozenset({16})),  # Troy
 )
 _GROUPS = tuple(map(bytes, ((4, 4, 4), (4, 6, 5), (4, 6, 4), (6, 13), (8, 8), (4, 5, 4), (6, 6, 4), (6, 4, 5))))
-_DIGITS = re.compile(r"\d{1,2100}", re.ASCII)
+_DIGITS = pattern(r"\d{1,2100}", re.ASCII)
 
 
 def find(runs: Sequence[Run]) -> Iterator[PiiSpan]:

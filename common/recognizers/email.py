@@ -3,17 +3,18 @@
 import re
 from collections.abc import Iterator
 
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
-_SIGN = re.compile(r"@|%40|\\u0040|&#64;| ?[\[({] ?at ?[\])}] ?| at ", re.IGNORECASE)
+_SIGN = pattern(r"@|%40|\\u0040|&#64;| ?[\[({] ?at ?[\])}] ?| at ", re.IGNORECASE)
 _LABEL = r"[^\W_](?:[\w\-]{0,61}[^\W_])?"
-_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.|%2[Ee])){{1,8}}(?:xn--[a-z0-9\-]{{1,59}}|[^\W\d_]{{2,24}})(?![\w@])")
-_LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{3,45}\]")
+_DOMAIN = pattern(rf"(?:{_LABEL}(?:\.|%2[Ee])){{1,8}}(?:xn--[a-z0-9\-]{{1,59}}|[^\W\d_]{{2,24}})(?![\w@])")
+_LITERAL = pattern(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{3,45}\]")
 _SPELLED_DOT = r" ?[\[({] ?dot ?[\])}] ?| dot "
-_SPELLED_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.|{_SPELLED_DOT})){{1,8}}[a-z]{{2,24}}(?!\w)", re.IGNORECASE)
-_SPOKEN_DOMAIN = re.compile(rf"(?:{_LABEL} dot ){{1,4}}[a-z]{{2,24}}(?!\w)", re.IGNORECASE)
-_ENDS_IN_DOT = re.compile(rf"[\w+\-]{{1,40}}(?:{_SPELLED_DOT})\Z", re.IGNORECASE)
-_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.){1,64}"\Z')
+_SPELLED_DOMAIN = pattern(rf"(?:{_LABEL}(?:\.|{_SPELLED_DOT})){{1,8}}[a-z]{{2,24}}(?!\w)", re.IGNORECASE)
+_SPOKEN_DOMAIN = pattern(rf"(?:{_LABEL} dot ){{1,4}}[a-z]{{2,24}}(?!\w)", re.IGNORECASE)
+_ENDS_IN_DOT = pattern(rf"[\w+\-]{{1,40}}(?:{_SPELLED_DOT})\Z", re.IGNORECASE)
+_QUOTED = pattern(r'"(?:[^"\\\n]|\\.){1,64}"\Z')
 # What stands after the last dot in names of files and units that hold an @, and is no top-level domain.
 _NOT_TOP_LEVEL = frozenset(
     """png jpg jpeg gif svg webp ico bmp js mjs jsx ts tsx css scss html htm json xml yaml yml txt log csv jar war class
@@ -22,20 +23,6 @@ _NOT_TOP_LEVEL = frozenset(
 )
 _ACCOUNTS_OF_HOSTS = frozenset({"git", "hg", "svn", "gitlab", "gitea"})
 _LOCAL = frozenset("._%+-'~")
-
-
-def may_hold(text: str) -> bool:
-    """Whether an "@" is in `text`, encoded or spelled out."""
-    return (
-        "@" in text
-        or "%40" in text
-        or "at]" in text
-        or "at)" in text
-        or " dot " in text
-        or "AT]" in text
-        or "u0040" in text
-        or "&#64;" in text
-    )
 
 
 def find(text: str) -> Iterator[PiiSpan]:

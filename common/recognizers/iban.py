@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
 # Length by country.
@@ -21,14 +22,8 @@ _LENGTHS = {
 _OF_DIGITS = frozenset(
     "AT BA BE CZ DE DK EE ES FI FO GL HR HU IL IS LT ME MN NO PL PT RS RU SE SI SK ST TL TN VA XK DZ LY SD SO".split()
 )
-_APART = bytes.maketrans(b"|:.-()/", b"       ")
-_START = re.compile(r"\d(?<=[A-Za-z]{2}\d)\d[ \-]?[A-Za-z0-9]{2}", re.ASCII)
-_REST = re.compile(r"(?:[ \-]?[A-Za-z0-9]){11,32}", re.ASCII)
-
-
-def may_hold(shape: bytes) -> bool:
-    """Whether a word in a text of this shape (see common/recognizers/runs.py) begins with two letters, two digits."""
-    return b"aa00" in shape and b" aa00" in b" " + shape.translate(_APART)
+_START = pattern(r"\d(?<=[A-Za-z]{2}\d)\d[ \-]?[A-Za-z0-9]{2}", re.ASCII)
+_REST = pattern(r"(?:[ \-]?[A-Za-z0-9]){11,32}", re.ASCII)
 
 
 def find(text: str) -> Iterator[PiiSpan]:

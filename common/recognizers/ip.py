@@ -4,14 +4,14 @@ import re
 import socket
 from collections.abc import Iterator
 
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
-_V4 = re.compile(r"\d(?<![0-9A-Za-z_.~]\d)\d?\d?\.\d\d?\d?\.\d\d?\d?\.\d\d?\d?(?![0-9A-Za-z_~]|\.\d)", re.ASCII)
-_V6 = re.compile(
+_V4 = pattern(r"\d(?<![0-9A-Za-z_.~]\d)\d?\d?\.\d\d?\d?\.\d\d?\d?\.\d\d?\d?(?![0-9A-Za-z_~]|\.\d)", re.ASCII)
+_V6 = pattern(
     r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,33}(?:\.\d{1,3}){0,3}(?:%[0-9A-Za-z]{1,15})?", re.ASCII
 )
-_FOUR_GROUPS = re.compile(r":[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:", re.ASCII)
-_WORD_BEFORE = re.compile(r"[A-Za-z]{1,18}\Z", re.ASCII)
+_WORD_BEFORE = pattern(r"[A-Za-z]{1,18}\Z", re.ASCII)
 _BESIDE = " \t\"'`:=([{<>#"
 _BEFORE_VERSIONS = (
     "version", "versions", "release", "releases", "firmware", "build", "section", "sections", "chapter", "paragraph",
@@ -23,20 +23,8 @@ _PRODUCTS = frozenset(
 )
 
 
-def find(text: str, shape: bytes) -> list[PiiSpan]:
-    """Addresses in a plain text of this shape (see common/recognizers/runs.py).
-
-    Without port, prefix length and brackets; a zone (`fe80::1%eth0`) belongs to the address.
-    """
-    found: list[PiiSpan] = []
-    if shape.count(b".0") >= 3:
-        found += _version_4(text)
-    if b"::" in shape or (shape.count(b":") >= 6 and _FOUR_GROUPS.search(text) is not None):
-        found += _version_6(text)
-    return found
-
-
-def _version_4(text: str) -> Iterator[PiiSpan]:
+def find_4(text: str) -> Iterator[PiiSpan]:
+    """Addresses of version 4 in a plain text, without port and prefix length."""
     for found in _V4.finditer(text):
         if all(len(part) < 4 and int(part) < 256 for part in found[0].split(".")) and not _is_version(text, found):
             yield PiiSpan(found.start(), found.end(), PiiKind.IP)
@@ -57,7 +45,8 @@ def _is_version(text: str, found: re.Match[str]) -> bool:
     return words.endswith(_BEFORE_VERSIONS) or words in {"v", "ver", "rev"}
 
 
-def _version_6(text: str) -> Iterator[PiiSpan]:
+def find_6(text: str) -> Iterator[PiiSpan]:
+    """Addresses of version 6 in a plain text, without brackets; a zone (`fe80::1%eth0`) belongs to the address."""
     for found in _V6.finditer(text):
         start, end = found.span()
         value = found[0]

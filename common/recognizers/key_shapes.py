@@ -6,6 +6,8 @@ Sources: the providers' documentation. Each shape is as wide as its issuer may g
 import re
 from string import ascii_letters, digits
 
+from common.recognizers.patterns import pattern
+
 # Prefix and what follows it; the longest prefixes first where one begins another.
 SHAPES: tuple[tuple[str, str], ...] = (
     # clouds and hosting
@@ -157,4 +159,4 @@ BY_HEAD: dict[str, tuple[re.Pattern[str], ...]] = {}
 for _prefix, _rest in SHAPES:
     for _third in _prefix[2:3] or ascii_letters + digits:
         _head = _prefix[:2] + _third
-        BY_HEAD[_head] = (*BY_HEAD.get(_head, ()), re.compile(re.escape(_prefix) + _rest))
+        BY_HEAD[_head] = (*BY_HEAD.get(_head, ()), pattern(re.escape(_prefix) + _rest))

@@ -7,28 +7,25 @@ cost one dictionary access.
 import re
 from collections.abc import Iterator
 
+from common.recognizers.gates import LONG_RUN, padded
 from common.recognizers.key_shapes import BY_HEAD
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
-# A run begins behind a character that stands in none, which is a part of the match: the search is fastest so.
-_RUN = re.compile(r"[^A-Za-z0-9_.\-~$]([A-Za-z0-9][A-Za-z0-9_.\-~$]{15,4096})")
-# Escapes in front of a run become spaces, as many: "\\nAKIA...", "%3Dghp_...".
-_ESCAPED = re.compile(r"\\[nrt]")
-_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 # Shapes that no first letters tell, by a part they hold.
 _HOLDING = (
-    ("Q~", re.compile(r"[\w~.]{3}\dQ~[\w~.-]{31,40}")),  # Microsoft Entra client secret
-    (".atlasv1.", re.compile(r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}")),  # Terraform Cloud
-    ("-us", re.compile(r"[0-9a-f]{32}-us\d{1,2}(?!\w)")),  # Mailchimp
-    ("_mmk", re.compile(r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk")),  # MaxMind
-    ("jsn", re.compile(r"[a-z0-9]{10}msh[a-z0-9]{15}p[a-z0-9]{6}jsn[a-z0-9]{12}")),  # RapidAPI
-    (".", re.compile(r"(?<![A-Za-z\d])[MNO][A-Za-z\d]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])")),  # Discord bot
-    ("NRAL", re.compile(r"[0-9a-f]{36}NRAL")),  # New Relic licence
+    ("Q~", pattern(r"[\w~.]{3}\dQ~[\w~.-]{31,40}")),  # Microsoft Entra client secret
+    (".atlasv1.", pattern(r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}")),  # Terraform Cloud
+    ("-us", pattern(r"[0-9a-f]{32}-us\d{1,2}(?!\w)")),  # Mailchimp
+    ("_mmk", pattern(r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk")),  # MaxMind
+    ("jsn", pattern(r"[a-z0-9]{10}msh[a-z0-9]{15}p[a-z0-9]{6}jsn[a-z0-9]{12}")),  # RapidAPI
+    (".", pattern(r"(?<![A-Za-z\d])[MNO][A-Za-z\d]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])")),  # Discord bot
+    ("NRAL", pattern(r"[0-9a-f]{36}NRAL")),  # New Relic licence
 )
 _LONG = 34  # no shape of `_HOLDING` is shorter
-_TELEGRAM = re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{30,36}(?![\w-])")
-_FIREBASE = re.compile(r"\bAAAA[\w-]{7}:[\w-]{100,180}")
-_HOOK = re.compile(
+_TELEGRAM = pattern(r"(?<!\d)\d{8,10}:AA[\w-]{30,36}(?![\w-])")
+_FIREBASE = pattern(r"\bAAAA[\w-]{7}:[\w-]{100,180}")
+_HOOK = pattern(
     r"""(?:https?://)?(?:hooks\.slack\.com/(?:services|workflows|triggers)/
     |discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{15,20}/
     |[\w-]{1,64}\.webhook\.office\.com/webhookb2/|outlook\.office(?:365)?\.com/webhook/
@@ -36,7 +33,7 @@ _HOOK = re.compile(
     |api\.telegram\.org/(?:file/)?bot(?=\d))[\w/@:+.\-]{16,400}""",
     re.VERBOSE,
 )
-_CRYPT = re.compile(
+_CRYPT = pattern(
     r"\$(?:2[abxy]?\$\d\d\$[./A-Za-z0-9]{50,60}|(?:[156y]|gy|7|apr1|md5|sha1)\$[^\s:\"'$]{0,64}\$[^\s:\"']{10,128}"
     r"|argon2(?:id|i|d)\$[^\s:\"']{20,256}|pbkdf2[\w-]{0,16}\$[^\s:\"']{20,256}|scrypt\$[^\s:\"']{20,256})"
 )
@@ -56,26 +53,12 @@ def find(text: str, runs: list[str]) -> list[PiiSpan]:
     return found
 
 
-def long_runs(text: str) -> list[str]:
-    """Words of `text` that are as long as a key."""
-    return _RUN.findall(_padded(text))
-
-
-def _padded(text: str) -> str:
-    """`text` behind a space, so that each run has a character before it."""
-    if "\\" in text:
-        text = _ESCAPED.sub("  ", text)
-    if "%" in text:
-        text = _ENCODED.sub("   ", text)
-    return f" {text}"
-
-
 def _beginning(text: str) -> Iterator[PiiSpan]:
-    padded = _padded(text)
+    spaced = padded(text)
     position = 0
-    while (run := _RUN.search(padded, position)) is not None:
+    while (run := LONG_RUN.search(spaced, position)) is not None:
         position = run.end()
-        match = _at(padded, run.start(1))
+        match = _at(spaced, run.start(1))
         if match is not None and not match[0].endswith("EXAMPLE"):
             position = match.end()
             yield PiiSpan(match.start() - 1, match.end() - 1, PiiKind.SECRET)
@@ -91,10 +74,10 @@ def _at(text: str, start: int) -> re.Match[str] | None:
 
 
 def _holding(text: str) -> Iterator[PiiSpan]:
-    padded = _padded(text)
+    spaced = padded(text)
     for part, shape in _HOLDING:
-        if part in padded:
-            for match in shape.finditer(padded):
+        if part in spaced:
+            for match in shape.finditer(spaced):
                 yield PiiSpan(match.start() - 1, match.end() - 1, PiiKind.SECRET)
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from common.recognizers.label_words import PARTS_OF_PHONE, WORDS
+from common.recognizers.patterns import pattern
 
 _BEFORE = 64  # code points that are looked at before a number
 _AFTER = 32
@@ -47,13 +48,13 @@ _TELLING_WORDS = frozenset(
     part.encode() for word, label in _LABEL_OF.items() if label not in _SILENT for part in re.split(r"\W", word)
 ) - {b"", b"a", b"c", b"cc"}
 _NO_PHONES = frozenset({"iphone", "microphone", "headphone", "headphones", "saxophone", "smartphone"})
-_SHARED = re.compile(r"[\s,;/&|+()'\"\-]{0,8}(?:or|and|und|oder|y|o|et|ou|e|en|или|и)?[\s,;/&|+()'\"\-]{0,8}\Z")
-_NUMBER = re.compile(r"\d[\d .()\-/]{5,64}\d", re.ASCII)
+_SHARED = pattern(r"[\s,;/&|+()'\"\-]{0,8}(?:or|and|und|oder|y|o|et|ou|e|en|или|и)?[\s,;/&|+()'\"\-]{0,8}\Z")
+_NUMBER = pattern(r"\d[\d .()\-/]{5,64}\d", re.ASCII)
 
 # `homePhone`, `PHONE_NO` and `téléphone` are two, two and one words.
-_WORD = re.compile(r"iPhone|[A-Z]?[a-z\u00b5-\u024f]{1,30}|[A-Z]{1,30}(?![a-z])|[^\W\d_A-Za-z]{1,30}")
+_WORD = pattern(r"iPhone|[A-Z]?[a-z\u00b5-\u024f]{1,30}|[A-Z]{1,30}(?![a-z])|[^\W\d_A-Za-z]{1,30}")
 _BESIDE_KEYS = " \t\r\n\"'`([{<+*\\_"
-_FIELD_ENDS = re.compile(r"[,;:{}&|\n\t?]")
+_FIELD_ENDS = pattern(r"[,;:{}&|\n\t?]")
 _AROUND_WORDS = "\"'`()[]{}<>*#:;,.!?~=|/\\-\u201c\u201d\u2018\u2019\u00bf\u00a1\u3001\u3002\uff0c\uff1a"
 _STRONG = frozenset({Label.PHONE, Label.SSN, Label.CARD, Label.ROUTING, Label.ACCOUNT})
 _NEXT_FIELD = frozenset({"", *",;&|}]\n"})

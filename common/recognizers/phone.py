@@ -5,30 +5,31 @@ from collections.abc import Iterator, Sequence
 
 from common.recognizers.calling_codes import LONGEST_OF_ALL, is_country, longest
 from common.recognizers.labels import Label
+from common.recognizers.patterns import pattern
 from common.recognizers.runs import Run
 from common.recognizers.span import PiiKind, PiiSpan
 
-_NANP = re.compile(
+_NANP = pattern(
     r"(?:\(\d{3}\)[ .\-]{0,6}|(?<!\d)\d{3}([ .\-/])[ .\-]{0,3})\d{3}[ .\-]{1,3}\d{4}(?![0-9A-WYZa-wyz_]|[\-./]\d)",
     re.ASCII,
 )
-_NANP_PREFIX = re.compile(r"(?<![0-9A-Za-z_])(?:001|1)[ .\-]{0,2}\Z", re.ASCII)
-_EXTENSION = re.compile(
+_NANP_PREFIX = pattern(r"(?<![0-9A-Za-z_])(?:001|1)[ .\-]{0,2}\Z", re.ASCII)
+_EXTENSION = pattern(
     r"(?: {0,2}[,;]? {0,2}(?:x|ext|extn|extension|poste|anexo|ramal|int|durchwahl)[.:]? {0,2}| ?# ?)"
     r"\d{1,6}(?![0-9A-Za-z_])",
     re.IGNORECASE | re.ASCII,
 )
-_GROUP = re.compile(r"\d{1,2100}", re.ASCII)
-_FRONT_DATE = re.compile(r"\d{1,2}([./\-])\d{1,2}\1(?:19|20)\d\d ", re.ASCII)
-_FRACTION = re.compile(r"[,:]\d", re.ASCII)
-_INNER = re.compile(r"[ /]\(?0|\(\d{2,5}\)", re.ASCII)  # where a number may begin within a run
-_DATE = re.compile(
+_GROUP = pattern(r"\d{1,2100}", re.ASCII)
+_FRONT_DATE = pattern(r"\d{1,2}([./\-])\d{1,2}\1(?:19|20)\d\d ", re.ASCII)
+_FRACTION = pattern(r"[,:]\d", re.ASCII)
+_INNER = pattern(r"[ /]\(?0|\(\d{2,5}\)", re.ASCII)  # where a number may begin within a run
+_DATE = pattern(
     r"(?:\d{1,2}([./\-])\d{1,2}\1(?:19|20)?\d\d|(?:19|20)\d\d([./\-])\d\d?\2\d\d?)(?!\d|[./\-]\d)", re.ASCII
 )
-_BREAK = re.compile(r" {4,}| [/\-] | {1,3}\.|\. {1,3}|(?<=\d{4}|[ .\-]\d{3}|.[ .\-]\d\d) (?=\()", re.ASCII)
+_BREAK = pattern(r" {4,}| [/\-] | {1,3}\.|\. {1,3}|(?<=\d{4}|[ .\-]\d{3}|.[ .\-]\d\d) (?=\()", re.ASCII)
 # An address of the internet; 12.34.56.78 may be a number of Denmark as well.
-_INTERNET = re.compile(r"(?!\d\d\.\d\d\.\d\d\.\d\d)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", re.ASCII)
-_SPACE = re.compile(r" ")
+_INTERNET = pattern(r"(?!\d\d\.\d\d\.\d\d\.\d\d)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", re.ASCII)
+_SPACE = pattern(r" ")
 _SAYS_PHONE = frozenset({Label.PHONE, Label.CONTACT, Label.PLACE})
 _OTHER_KINDS = frozenset({Label.SSN, Label.CARD, Label.ROUTING, Label.ACCOUNT, Label.ID, Label.VERSION})
 

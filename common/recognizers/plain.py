@@ -4,13 +4,14 @@ Offsets do not move: every character becomes exactly one character, a percent-en
 the plain text is a span in the text itself.
 """
 
-import re
 import sys
 import unicodedata
 from functools import cache
 
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_ENCODED = re.compile(r"%(?:2[0BbDdEe89Ff])")
+from common.recognizers.patterns import pattern
+
+_NOT_ASCII = pattern(r"[^\x00-\x7f]")
+_ENCODED = pattern(r"%(?:2[0BbDdEe89Ff])")
 _DECODED = {"%20": "   ", "%2b": "  +", "%2d": "  -", "%2e": "  .", "%28": "  (", "%29": ")  ", "%2f": "  /"}
 
 # Dash punctuation, and what else is typed for a hyphen; spaces; and the marks that hide around copied phone numbers.

@@ -3,23 +3,23 @@
 Certificates and public keys are no secrets. A block without its end goes on as long as its lines look like base64.
 """
 
-import re
 from bisect import bisect
 from collections.abc import Iterator
 
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
-_BEGIN = re.compile(r"-{2,5} ?BEGIN[A-Z0-9 ]{0,40} ?PRIVATE KEY(?: BLOCK)? ?-{2,5}")
-_END = re.compile(r"-{2,5} ?END[A-Z0-9 ]{0,40} ?PRIVATE KEY(?: BLOCK)? ?-{2,5}")
+_BEGIN = pattern(r"-{2,5} ?BEGIN[A-Z0-9 ]{0,40} ?PRIVATE KEY(?: BLOCK)? ?-{2,5}")
+_END = pattern(r"-{2,5} ?END[A-Z0-9 ]{0,40} ?PRIVATE KEY(?: BLOCK)? ?-{2,5}")
 _BREAK = r"(?:\s|\\{1,4}[nr]|%0[AaDd])"
 # Headers (Proc-Type, DEK-Info, Version, Comment), then base64 in lines; what a cut-off block can still hold.
-_BODY = re.compile(
+_BODY = pattern(
     rf"(?:{_BREAK}{{0,8}}(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset)[ ]?:[^\n\\]{{0,120}}){{0,6}}"
     rf"(?:{_BREAK}{{0,8}}[A-Za-z0-9+/=%]{{16,256}}){{0,512}}(?:{_BREAK}{{0,8}}[A-Za-z0-9+/=]{{1,76}}(?![\w ]))?"
 )
 _LONGEST = 32_768
 # The same keys with their first line lost: how the DER or OpenSSH header begins in base64.
-_HEADLESS = re.compile(
+_HEADLESS = pattern(
     r"(?:MII[A-Za-z0-9+/]{1,2}[AQgw]IBAA|MII[A-Za-z0-9+/]{4}BADANBgkqhkiG9w0BAQEFAASC|MHcCAQEEI|MIGHAgEAM|MIGkAgEBBD"
     r"|MC4CAQAwBQYDK2Vw|b3BlbnNzaC1rZXktdjEA)"
     rf"[A-Za-z0-9+/=]{{16,256}}(?:{_BREAK}{{0,4}}[A-Za-z0-9+/=]{{16,256}}){{0,512}}"

@@ -4,9 +4,10 @@ The last word decides, as the head noun does in English: a `password` is a secre
 `tokenizer`, `max_tokens`, `secretary` and `passport` need no list of their own.
 """
 
-import re
 from enum import IntEnum
 from functools import lru_cache
+
+from common.recognizers.patterns import pattern
 
 
 class Evidence(IntEnum):
@@ -21,7 +22,7 @@ class Evidence(IntEnum):
     PASSWORD = 6  # any literal
 
 
-_WORD = re.compile(r"[A-Z]{2,64}(?![a-z])|[A-Z]?[a-z]{1,64}|[A-Z]|\d{1,20}")
+_WORD = pattern(r"[A-Z]{2,64}(?![a-z])|[A-Z]?[a-z]{1,64}|[A-Z]|\d{1,20}")
 
 # Words after the head noun that change nothing: `password2`, `API_KEY_PROD`, `tokenValue`.
 _TRAILING = frozenset(
@@ -38,7 +39,7 @@ FOREIGN_STEMS = ("парол", "密码", "口令", "パスワード")  # "passwo
 _SHORT_PASSWORDS = frozenset(
     ("pw", "psw", "pword", "psk", "pws", "dbpw", "bindpw", "rootpw", "requirepass", "masterauth", "passe")
 )
-_PASS = re.compile(
+_PASS = pattern(
     r"(?:db|database|user|usr|my|root|admin|adm|ftp|sftp|ssh|sql|mysql|pg|postgres|smtp|mail|email|imap|ldap|store|key|"
     r"login|proxy|http|auth|redis|mongo|default|acc|wifi|ssl|cert|rabbit|mq|svc|app|master|sudo|bind|repl)pass\Z"
 )

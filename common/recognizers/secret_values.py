@@ -3,9 +3,10 @@
 import re
 from math import log2
 
+from common.recognizers.patterns import pattern
 from common.recognizers.secret_names import Evidence, evidence
 
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = pattern(
     r"""[<\[(].{0,200}\Z                             # <your key>, [SECRET], ("x"
     |[{](?!(?-i:[A-Z]{3,8})[}])[^}=+/]{0,100}[}]?\Z # {token}, but not {SSHA}x or {AQAAABAAA=}
     |.{0,64}[{](?-i:[a-z_][a-z_.\d]{0,40})?[}:!]     # an f-string
@@ -33,26 +34,26 @@ _EMPTY_WORDS = frozenset(
     "internal external plain login md5 sha1 sha256 scram-sha-256 trust peer value val data result credentials pass "
     "pwd".split()
 )
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
-_HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{8,}\Z")
-_REFERENCE = re.compile(
+_UUID = pattern(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
+_HEX = pattern(r"(?:0x)?[0-9a-fA-F]{8,}\Z")
+_REFERENCE = pattern(
     r"""[A-Za-z_$&*][\w$]{0,100}(?:[(\[{]                                 # a call, an index, Token{9f4ef63 ...
     |(?:(?:\.|->|::|\?\.|!\.|!!\.)[A-Za-z_$][\w$]{0,100}){1,12}(?:[(\[{/].{0,200})?\Z)    # an attribute, com.app/.x
     |[A-Za-z_$][A-Za-z$]{0,40}_(?:[A-Za-z_$]{1,60}|\d)\Z""",  # a variable
     re.DOTALL | re.VERBOSE,
 )
-_WORDS = re.compile(r"\W{0,2}[A-Za-z]{1,40}(?:[-_ .:/,'\u2019]{1,2}[A-Za-z]{1,40}){0,20}\W{0,2}\Z")
-_NAMES = re.compile(r"[A-Za-z]{1,40}(?:[-_. ][A-Za-z]{1,40}|[A-Z][a-z]{1,40}){1,6}\Z")
-_PATH = re.compile(
+_WORDS = pattern(r"\W{0,2}[A-Za-z]{1,40}(?:[-_ .:/,'\u2019]{1,2}[A-Za-z]{1,40}){0,20}\W{0,2}\Z")
+_NAMES = pattern(r"[A-Za-z]{1,40}(?:[-_. ][A-Za-z]{1,40}|[A-Z][a-z]{1,40}){1,6}\Z")
+_PATH = pattern(
     r"(?:~|\.{1,2})?/[A-Za-z_.-]{1,40}(?:/[A-Za-z_.-]{1,40}){0,12}/?\Z|\.[a-z_]{1,40}(?:\.\w{1,40}){1,8}\Z|"
     r"(?:~|\.{1,2}|[\w.-]{1,40})?/[\w.@-]{1,80}(?:/[\w.@-]{0,80}){0,20}\.[A-Za-z]{1,10}\Z"
     r"|(?:~|\.{1,2})?/(?:[\w.-]{1,20}/){1,20}[\w.-]{0,80}\Z|[A-Za-z]:\\|[a-z0-9+]{2,12}://"
     r"|\d{1,6}(?:\.\d{1,9}){1,8}\Z|(?:com|org|net|io)\.[\w.]{3,200}(?:/[\w.]{1,80})?\Z"
     r"|[\w-]{1,64}\.(?:pem|key|crt|cer|p12|pfx|jks|json|ya?ml|txt)\Z"
 )
-_SAME_CLASS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^a-zA-Z\d]+")
-_DIGIT = re.compile(r"\d")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d")
+_SAME_CLASS = pattern(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^a-zA-Z\d]+")
+_DIGIT = pattern(r"\d")
+_DATE = pattern(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d")
 
 
 def is_placeholder(value: str) -> bool:

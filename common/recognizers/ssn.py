@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from common.recognizers.labels import Label
+from common.recognizers.patterns import pattern
 from common.recognizers.runs import Run
 from common.recognizers.span import PiiKind, PiiSpan
 
-_GROUPED = re.compile(
-    r"\d{3}(?<![0-9A-Za-z_]\d{3})(?<!\d[.\-]\d{3})([ .\-])\d\d\1\d{4}(?![0-9A-Za-z_]|[.\-]\d)", re.ASCII
-)
-_BARE = re.compile(r"\d{9}(?<![0-9A-Za-z_]\d{9})(?![0-9A-Za-z_])", re.ASCII)
-_SWISS = re.compile(r"756\.\d{4}\.\d{4}\.\d\d(?![\d.])", re.ASCII)
+_GROUPED = pattern(r"\d{3}(?<![0-9A-Za-z_]\d{3})(?<!\d[.\-]\d{3})([ .\-])\d\d\1\d{4}(?![0-9A-Za-z_]|[.\-]\d)", re.ASCII)
+_BARE = pattern(r"\d{9}(?<![0-9A-Za-z_]\d{9})(?![0-9A-Za-z_])", re.ASCII)
+_SWISS = pattern(r"756\.\d{4}\.\d{4}\.\d\d(?![\d.])", re.ASCII)
 _US_GROUPS, _SWISS_GROUPS = bytes((3, 2, 4)), bytes((3, 4, 4, 2))
 _OTHER_KINDS = frozenset({Label.PHONE, Label.ID, Label.ROUTING, Label.ACCOUNT})
 

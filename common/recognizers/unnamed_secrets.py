@@ -4,20 +4,18 @@ A literal must be quoted or assigned, and be random as no identifier is. What st
 or an address of content is never taken; hexadecimal and UUIDs only where the provider's name stands in the name.
 """
 
-import re
 from collections.abc import Iterator
 
 from common.recognizers import secret_values
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
-_LITERAL = re.compile(
+_LITERAL = pattern(
     r"""(?:["']|=[ ]?)(?P<value>[A-Za-z0-9+/][A-Za-z0-9+/_\-.|]{14,128}+={0,2}+)(?=["'\s;,)&]|\\[n"]|\Z)"""
 )
 _REACH = 64
-_KEYISH = re.compile(
-    r"key|secret|token|auth|cred|passw|api|crypt|private|salt|seed|access|login|bearer|webhook|signing"
-)
-_NAME_BEFORE = re.compile(r"[\W_]{0,8}([a-z0-9]{1,24})")  # read backwards
+_KEYISH = pattern(r"key|secret|token|auth|cred|passw|api|crypt|private|salt|seed|access|login|bearer|webhook|signing")
+_NAME_BEFORE = pattern(r"[\W_]{0,8}([a-z0-9]{1,24})")  # read backwards
 # Last words of names of ids, digests, addresses and other things that are random and no secret.
 _ORDINARY = frozenset(
     "id ids hash hashes digest etag checksum integrity fingerprint trace span request req cursor commit version "
@@ -27,7 +25,7 @@ _ORDINARY = frozenset(
     "sha512 parent session tag cipher suite agent traceparent branch build release region zone domain server "
     "upstream".split()
 )
-_PROVIDERS = re.compile(
+_PROVIDERS = pattern(
     "adafruit|airtable|algolia|alibaba|aliyun|alphavantage|amplitude|asana|atlassian|auth0|beamer|binance|bitbucket|"
     "bitfinex|bittrex|braintree|bugsnag|circleci|cloudflare|cloudinary|codacy|codecov|cohere|coinbase|confluent|"
     "contentful|coveralls|datadog|digitalocean|discord|docusign|droneci|dropbox|dynatrace|elastic|etherscan|etsy|"

@@ -4,23 +4,24 @@ import re
 from collections.abc import Iterator
 
 from common.recognizers import secret_values
+from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
 # The password goes on to the last `@` before the host's end, for it may hold one itself.
-_URL = re.compile(
+_URL = pattern(
     r""":(?://|\\/\\/)(?P<user>[^\s/?\#"'<>@:]{0,256})
     (?::(?P<password>[^\s/?"'<>]{0,256}))?@(?P<host>[\w.\-\[$%{(]{1,256})""",
     re.VERBOSE,
 )
-_ENCODED = re.compile(
+_ENCODED = pattern(
     r"""%3A%2F%2F(?P<user>(?:[^\s/?"'<>@:%&]|%(?!3A|40|2F)[0-9A-F]{2}){0,128})
     %3A(?P<password>(?:[^\s/?"'<>@:%&]|%(?!3A|40|2F)[0-9A-F]{2}){1,128})%40\w""",
     re.VERBOSE | re.IGNORECASE,
 )
 # Without a scheme: Go's MySQL driver, and Oracle's thin driver.
 _OTHERS = (
-    re.compile(r"(?<![\w.-])(?P<user>[\w.-]{1,64}):(?P<password>[^\s\"'/]{1,128})@(?:tcp|unix|udp)\("),
-    re.compile(r"jdbc:oracle:(?:thin|oci8?):(?P<user>[\w$#]{1,64})/(?P<password>[^\s@/\"']{1,128})@"),
+    pattern(r"(?<![\w.-])(?P<user>[\w.-]{1,64}):(?P<password>[^\s\"'/]{1,128})@(?:tcp|unix|udp)\("),
+    pattern(r"jdbc:oracle:(?:thin|oci8?):(?P<user>[\w$#]{1,64})/(?P<password>[^\s@/\"']{1,128})@"),
 )
 _SAMPLES = frozenset(("password", "pass", "pwd", "passwd", "token", "pw"))
 _TOKEN_USERS = frozenset((None, "", "x-oauth-basic", "x-token-auth", "x", "X"))
@@ -34,8 +35,8 @@ def find(text: str) -> Iterator[PiiSpan]:
         for match in _ENCODED.finditer(text):
             yield from _of(match)
     if "@tcp(" in text or "@unix(" in text or "jdbc:oracle" in text:
-        for pattern in _OTHERS:
-            for match in pattern.finditer(text):
+        for shape in _OTHERS:
+            for match in shape.finditer(text):
                 yield from _of(match)
 
 

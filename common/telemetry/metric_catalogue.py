@@ -111,7 +111,7 @@ CRITIQUES = _counter(
 )  # fmt: skip
 AGENT_RUNS = _counter(
     "assistant_agent_runs_total", "Messages that an agent dealt with.",
-    AGENT, _one_of("outcome", "answered", "abstained", "asked_back", "failed"),
+    AGENT, _one_of("outcome", "answered", "abstained", "asked_back", "failed", "cancelled"),
 )  # fmt: skip
 AGENT_DURATION = _histogram(
     "assistant_agent_duration_seconds", "Time an agent took for a message, in seconds.", AGENT, buckets=HTTP_SECONDS
@@ -162,7 +162,7 @@ CACHE_REQUESTS = _counter(
 )
 CACHE_OPERATIONS = _counter(
     "assistant_cache_operations_total", "Operations on a cache.",
-    CACHE, _one_of("operation", "get", "set", "evict", "clear"),
+    CACHE, _one_of("operation", "get", "set", "evict"),
 )  # fmt: skip
 CACHE_ENTRIES = _gauge("assistant_cache_entries", "Entries in a cache.", CACHE)
 VECTOR_QUERY_DURATION = _histogram(

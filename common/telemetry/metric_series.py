@@ -4,6 +4,8 @@ They are collectors of prometheus_client instead of its own classes, for two rea
 signal handler or a finaliser that logs (and so counts) in the middle of a count would wait for itself for ever; see
 https://github.com/prometheus/client_python/pull/1076. And a label's values are bounded here, in the one place that
 makes series.
+
+prometheus_client itself is imported when somebody collects: counting needs nothing of it.
 """
 
 import itertools
@@ -14,17 +16,16 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import cache
 from math import inf
 from numbers import Real
-from typing import Generic, TypeVar
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric as Exposed
-from prometheus_client.samples import Exemplar
-from prometheus_client.utils import floatToGoString
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from common.pii import detect
 from common.telemetry.metric_catalogue import OTHER, Label, Metric
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Exposed
 
 MOST_SERIES = 500
 _NAME_LIKE = re.compile(r"[A-Za-z0-9_.:/{}-]{1,64}")
@@ -54,15 +55,23 @@ class Number:
             self.value = value
 
 
-class Distribution:
-    """The buckets of a histogram, each with the last exemplar that fell into it."""
+class Example(NamedTuple):
+    """The last observation of a bucket that had a trace; `at` is in seconds since 1970."""
 
-    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_total")
+    trace_id: str
+    amount: float
+    at: float
+
+
+class Distribution:
+    """The buckets of a histogram, each with the last example that fell into it."""
+
+    __slots__ = ("_bounds", "_counts", "_examples", "_lock", "_total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
-        self._exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)
+        self._examples: list[Example | None] = [None] * (len(bounds) + 1)
         self._total = 0.0
         self._lock = threading.RLock()
 
@@ -72,12 +81,12 @@ class Distribution:
             self._counts[bucket] += 1
             self._total += amount
             if trace_id is not None:
-                self._exemplars[bucket] = Exemplar({"trace_id": trace_id}, amount, time.time())
+                self._examples[bucket] = Example(trace_id, amount, time.time())
 
-    def read(self) -> tuple[list[int], list[Exemplar | None], float]:
-        """Counts up to and with each bound, the exemplars, and the sum: all of the same moment."""
+    def read(self) -> tuple[list[int], list[Example | None], float]:
+        """Counts up to and with each bound, the examples, and the sum: all of the same moment."""
         with self._lock:
-            return list(itertools.accumulate(self._counts)), list(self._exemplars), self._total
+            return list(itertools.accumulate(self._counts)), list(self._examples), self._total
 
 
 Series = TypeVar("Series", Number, Distribution)
@@ -154,9 +163,11 @@ class Family(ABC, Generic[Series]):
     def _new(self) -> Series: ...
 
     @abstractmethod
-    def collect(self) -> Iterable[Exposed]: ...
+    def collect(self) -> "Iterable[Exposed]": ...
 
-    def describe(self) -> Iterable[Exposed]:
+    def describe(self) -> "Iterable[Exposed]":
+        from prometheus_client.metrics_core import Metric as Exposed
+
         return [Exposed(self.metric.name.removesuffix("_total"), self.metric.help, self.metric.kind)]
 
     def find(self, values: Values) -> Series:
@@ -223,7 +234,9 @@ class Counter(Family[Number]):
         except Exception as error:  # noqa: BLE001  # a figure is never worth a request
             self._on_error(error)
 
-    def collect(self) -> Iterable[Exposed]:
+    def collect(self) -> "Iterable[Exposed]":
+        from prometheus_client.core import CounterMetricFamily
+
         family = CounterMetricFamily(self.metric.name, self.metric.help, labels=self._names)
         for labels, series in self._all():
             family.add_metric(labels, series.value)
@@ -249,7 +262,9 @@ class Gauge(Family[Number]):
         except Exception as error:  # noqa: BLE001  # a figure is never worth a request
             self._on_error(error)
 
-    def collect(self) -> Iterable[Exposed]:
+    def collect(self) -> "Iterable[Exposed]":
+        from prometheus_client.core import GaugeMetricFamily
+
         family = GaugeMetricFamily(self.metric.name, self.metric.help, labels=self._names)
         for labels, series in self._all():
             family.add_metric(labels, series.value)
@@ -267,7 +282,6 @@ class Histogram(Family[Distribution]):
     ) -> None:
         super().__init__(metric, on_error)
         self._trace_id = trace_id if metric.exemplars else _no_trace
-        self._upper = [_go_string(bound) for bound in (*metric.buckets, inf)]
         self._begin_at_zero()
 
     def observe(self, values: Values, amount: object) -> None:
@@ -277,13 +291,19 @@ class Histogram(Family[Distribution]):
         except Exception as error:  # noqa: BLE001  # a figure is never worth a request
             self._on_error(error)
 
-    def collect(self) -> Iterable[Exposed]:
+    def collect(self) -> "Iterable[Exposed]":
+        from prometheus_client.core import HistogramMetricFamily
+        from prometheus_client.samples import Exemplar
+
+        upper = _go_strings((*self.metric.buckets, inf))
         family = HistogramMetricFamily(self.metric.name, self.metric.help, labels=self._names)
         for labels, series in self._all():
-            counts, exemplars, total = series.read()
+            counts, examples, total = series.read()
             buckets = [
-                (upper, count) if exemplar is None else (upper, count, exemplar)
-                for upper, count, exemplar in zip(self._upper, counts, exemplars, strict=True)
+                (bound, count)
+                if example is None
+                else (bound, count, Exemplar({"trace_id": example.trace_id}, example.amount, example.at))
+                for bound, count, example in zip(upper, counts, examples, strict=True)
             ]
             family.add_metric(labels, buckets, total)
         return [family]
@@ -292,9 +312,12 @@ class Histogram(Family[Distribution]):
         return Distribution(self.metric.buckets)
 
 
-def _go_string(bound: float) -> str:
-    written: str = floatToGoString(bound)  # type: ignore[no-untyped-call]  # as the library writes `le`
-    return written
+@cache
+def _go_strings(bounds: tuple[float, ...]) -> list[str]:
+    """As the library writes `le`."""
+    from prometheus_client.utils import floatToGoString
+
+    return [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]
 
 
 def _no_trace() -> str | None:

@@ -21,16 +21,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from prometheus_client import CollectorRegistry, delete_from_gateway, pushadd_to_gateway
-
 from common.logging import get_logger
-from common.metrics import REGISTRY
 from common.once import once
 from common.settings import InvalidSettings, Settings, settings
 from common.telemetry.delivery import Delivery
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+    from prometheus_client import CollectorRegistry
 
 log = get_logger(__name__)
 
@@ -81,7 +79,9 @@ class Gateway:
 class Pusher:
     """Pushes `registry` as the group of this instance, and takes the group away."""
 
-    def __init__(self, gateway: Gateway, *, job: str, place: str, registry: CollectorRegistry, timeout: float) -> None:
+    def __init__(
+        self, gateway: Gateway, *, job: str, place: str, registry: "CollectorRegistry", timeout: float
+    ) -> None:
         """`place` is the revision or host; `timeout` bounds one push as a whole, in seconds."""
         self._gateway = gateway
         self._job = job
@@ -102,6 +102,8 @@ class Pusher:
 
     def push(self) -> None:
         """Raises: PushRefused, OSError (TimeoutError among them), http.client.HTTPException."""
+        from prometheus_client import pushadd_to_gateway
+
         try:
             pushadd_to_gateway(
                 self._gateway.url, self._job, self._registry,
@@ -116,6 +118,8 @@ class Pusher:
 
     def delete(self) -> None:
         """Raises: as `push`."""
+        from prometheus_client import delete_from_gateway
+
         delete_from_gateway(
             self._gateway.url, self._job,
             grouping_key={"instance": self.instance}, timeout=self._timeout, handler=self._handler,
@@ -212,6 +216,8 @@ def pusher() -> Delivery | None:
 
 def delivery_to(gateway: Gateway, found: Settings) -> Delivery:
     """The delivery of this instance's metrics to `gateway`."""
+    from common.metrics import REGISTRY
+
     to_gateway = Pusher(
         gateway,
         job=found.service_name,

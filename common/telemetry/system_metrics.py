@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric as Exposed
+from typing import TYPE_CHECKING
 
 from common.telemetry import metric_catalogue as catalogue
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Exposed
 
 _LOADED_AT = time.time()
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "none" as the largest multiple of a page that a signed number holds
@@ -37,7 +38,9 @@ class SystemCollector:
         self._proc = proc
         self._cgroups = cgroups
 
-    def collect(self) -> Iterable[Exposed]:
+    def collect(self) -> "Iterable[Exposed]":
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
         memory = memory_in_use(self._proc, self._cgroups)
         if memory is not None:
             yield GaugeMetricFamily(catalogue.MEMORY.name, catalogue.MEMORY.help, value=memory.used)

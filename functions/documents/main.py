@@ -3,22 +3,25 @@
 import sys
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, the framework knows only this folder
 
 from common.function import Call, Function, Reply, Route
 from common.settings import settings
 from common.version import VERSION
-from functions.documents.models import DocumentAnswer, DocumentsAnswer, DocumentsRequest
+
+if TYPE_CHECKING:
+    from functions.documents.models import DocumentAnswer, DocumentsAnswer, DocumentsRequest
 
 
-def _put(call: Call[DocumentsRequest]) -> DocumentsAnswer:
+def _put(call: "Call[DocumentsRequest]") -> "DocumentsAnswer":
     from functions.documents.ingest import put_documents
 
     return put_documents(call.body, call.correlation)
 
 
-def _get(call: Call[None]) -> DocumentAnswer:
+def _get(call: Call[None]) -> "DocumentAnswer":
     from functions.documents.ingest import get_document
 
     return get_document(call.path["document_id"])
@@ -42,8 +45,8 @@ documents = Function(
             path="/api/documents",
             summary="Stores documents; what is unchanged by id and content stays as it is.",
             handler=_put,
-            request=DocumentsRequest,
-            answer=DocumentsAnswer,
+            request="functions.documents.models:DocumentsRequest",
+            answer="functions.documents.models:DocumentsAnswer",
             scope="documents:write",
             limit="30/minute",
             max_body_bytes=settings().max_body_bytes,
@@ -53,7 +56,7 @@ documents = Function(
             path="/api/documents/{document_id:path}",
             summary="One document, whole.",
             handler=_get,
-            answer=DocumentAnswer,
+            answer="functions.documents.models:DocumentAnswer",
             scope="documents:read",
             limit="120/minute",
         ),

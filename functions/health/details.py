@@ -12,9 +12,7 @@ from common.once import once
 from common.settings import settings
 from common.telemetry.metric_catalogue import BREAKER_STATE, CACHE_ENTRIES, Metric
 from common.telemetry.system_metrics import memory_in_use, started_at
-from common.version import VERSION
 from functions.health.answers import checker, reply
-from functions.health.models import DetailedAnswer, DetailedComponentAnswer, ProcessAnswer
 
 _MB = 1_000_000
 _PROC = Path("/proc")
@@ -25,14 +23,7 @@ def detailed(call: Call[None]) -> Reply:
     """All components with their facts, the knowledge base's size, and this process; status code as `/health`."""
     report = checker().report()
     shown = HealthReport(components={**report.components, **knowledge().report().components}, needed=report.needed)
-    components = {
-        name: DetailedComponentAnswer(
-            status=one.status, detail=one.detail, duration_ms=one.duration_ms, facts=dict(one.facts)
-        )
-        for name, one in shown.components.items()
-    }
-    answer = DetailedAnswer(status=report.status, version=VERSION, components=components, process=_process())
-    return reply(call, answer, shown, with_facts=True)
+    return reply(call, report.status, shown, process=_process())
 
 
 @once
@@ -43,16 +34,17 @@ def knowledge() -> HealthChecker:
     return made
 
 
-def _process() -> ProcessAnswer:
+def _process() -> Mapping[str, object]:
+    """As `functions.health.models.ProcessAnswer`."""
     memory = memory_in_use(_PROC, _CGROUPS)
-    return ProcessAnswer(
-        environment=settings().environment,
-        uptime_seconds=round(time.time() - started_at(_PROC), 1),
-        memory_mb=memory.used // _MB if memory is not None else None,
-        memory_limit_mb=memory.limit // _MB if memory is not None else None,
-        breakers={labels["breaker"]: labels["state"] for labels, value in _samples(BREAKER_STATE) if value},
-        cache_entries={labels["cache"]: int(value) for labels, value in _samples(CACHE_ENTRIES)},
-    )
+    return {
+        "environment": settings().environment,
+        "uptime_seconds": round(time.time() - started_at(_PROC), 1),
+        "memory_mb": memory.used // _MB if memory is not None else None,
+        "memory_limit_mb": memory.limit // _MB if memory is not None else None,
+        "breakers": {labels["breaker"]: labels["state"] for labels, value in _samples(BREAKER_STATE) if value},
+        "cache_entries": {labels["cache"]: int(value) for labels, value in _samples(CACHE_ENTRIES)},
+    }
 
 
 def _samples(metric: Metric) -> list[tuple[Mapping[str, str], float]]:

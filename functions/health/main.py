@@ -13,7 +13,6 @@ from functions.health.answers import health as _health
 from functions.health.answers import live as _live
 from functions.health.answers import ready as _ready
 from functions.health.health_json import HEALTH_JSON
-from functions.health.models import DetailedAnswer, HealthAnswer, LiveAnswer
 
 _BOTH = (JSON, HEALTH_JSON)
 _OUT_OF_ORDER = (HTTPStatus.SERVICE_UNAVAILABLE,)
@@ -36,7 +35,7 @@ health = Function(
             path="/health",
             summary="Whether questions can be answered, and what is amiss; 503 where they cannot.",
             handler=_health,
-            answer=HealthAnswer,
+            answer="functions.health.models:HealthAnswer",
             also=_OUT_OF_ORDER,
             produces=_BOTH,
             scope="public",
@@ -47,7 +46,7 @@ health = Function(
             path="/health/detailed",
             summary="The same, with what is configured and how large it is.",
             handler=_detailed,
-            answer=DetailedAnswer,
+            answer="functions.health.models:DetailedAnswer",
             also=_OUT_OF_ORDER,
             produces=_BOTH,
             scope=DETAILS_SCOPE,
@@ -58,7 +57,7 @@ health = Function(
             path="/health/live",
             summary="Whether this process runs.",
             handler=_live,
-            answer=LiveAnswer,
+            answer="functions.health.models:LiveAnswer",
             produces=_BOTH,
             scope="public",
             limit="none",
@@ -68,7 +67,7 @@ health = Function(
             path="/health/ready",
             summary="Whether this process can take questions; 503 where it cannot.",
             handler=_ready,
-            answer=HealthAnswer,
+            answer="functions.health.models:HealthAnswer",
             also=_OUT_OF_ORDER,
             produces=_BOTH,
             scope="public",

@@ -315,6 +315,7 @@ def _events(ready: Service, work: _Work) -> Generator[tuple[str, BaseModel], Non
 
 
 @once
+@trace_sync("load service")
 def service() -> Service:
     """This instance's service, from the settings."""
     from common.costs.prices import prices
@@ -341,6 +342,7 @@ def service() -> Service:
 
 
 @once
+@trace_sync("load retriever")
 def retriever() -> "Retriever":
     from common.knowledge.index import knowledge_index
     from common.llm.models import embedder

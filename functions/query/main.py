@@ -2,16 +2,19 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, the framework knows only this folder
 
 from common.function import EVENT_STREAM, JSON, Call, EventStream, Function, Route
 from common.settings import settings
 from common.version import VERSION
-from functions.query.models import QueryAnswer, QueryRequest
+
+if TYPE_CHECKING:
+    from functions.query.models import QueryAnswer, QueryRequest
 
 
-def _answer(call: Call[QueryRequest]) -> QueryAnswer | EventStream:
+def _answer(call: "Call[QueryRequest]") -> "QueryAnswer | EventStream":
     from functions.query.answering import answer  # numpy, SQLAlchemy and onnxruntime come with the first question
 
     return answer(call)
@@ -28,8 +31,8 @@ query = Function(
             path="/api/query",
             summary="Answers a question with citations, confidence and cost.",
             handler=_answer,
-            request=QueryRequest,
-            answer=QueryAnswer,
+            request="functions.query.models:QueryRequest",
+            answer="functions.query.models:QueryAnswer",
             produces=(JSON, EVENT_STREAM),
             scope="query:ask",
             limit="60/minute",

@@ -59,6 +59,13 @@ class Search(Protocol):
     def size(self) -> tuple[int, int]: ...
 
 
+class _Cache(TTLCache[tuple[object, ...], Retrieved]):
+    def popitem(self) -> tuple[tuple[object, ...], Retrieved]:
+        """What has to go for something new."""
+        metrics_collector.record_cache_operation(CACHE, "evict")
+        return super().popitem()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What the parts of a question found, each part's sentences best first; parts that found nothing are left out."""
@@ -83,7 +90,7 @@ class Retriever:
         self._index = index
         self._embedder = embedder
         self._budget_words = int(settings.evidence_tokens / TOKENS_PER_WORD)
-        self._cache: TTLCache[tuple[object, ...], Retrieved] = TTLCache(
+        self._cache: TTLCache[tuple[object, ...], Retrieved] = _Cache(
             settings.retrieval_cache_entries, settings.retrieval_cache_seconds, timer=clock
         )
         self._lock = threading.Lock()
@@ -103,6 +110,7 @@ class Retriever:
             key = (generation, question, tuple(sorted((where or {}).items())))
             with self._lock:
                 known = self._cache.get(key)
+            metrics_collector.record_cache_operation(CACHE, "get")
             metrics_collector.record_cache_request(CACHE, hit=known is not None)
             if known is not None:
                 return known

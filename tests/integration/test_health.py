@@ -294,12 +294,12 @@ def last_answer(url: str, stop: Callable[[], None]) -> bytes:
             for _ in range(6)  # each holds a thread, and there are eight at least
         ]
         for connection in begun:
-            connection.sendall(b"GET /health/ready HTTP/1.1\r\nHost: here\r\n")
+            connection.sendall(b"GET /health/ready HTTP/1.1\r\nHost: here\r\nConnection: close\r\n")
         assert httpx.get(f"{url}/health/ready").status_code == 200  # who came after them was answered
         stop()
         for connection in begun:  # several, for the signal may take a moment
             connection.sendall(b"\r\n")
-            answer = connection.recv(65_536)
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))  # noqa: B023  # used up at once
             if b"draining" in answer:
                 break
         return answer

@@ -391,7 +391,6 @@ def test_a_start_tells_how_many_documents_need_to_be_embedded_anew(database: Eng
     assert [line for line in lines if line["log_level"] == "warning"] == [
         {
             "event": "knowledge.embedded_by_another_embedder",
-            "component": "knowledge",
             "log_level": "warning",
             "count": 2,
             "embedder": "words-2",

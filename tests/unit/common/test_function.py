@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.test import TestResponse
 
 from common.function import EVENT_STREAM, JSON, Call, Correlation, EventStream, Function, Reply, Route
+from common.openapi import Live
 from common.problems import AssistantError, FieldError, InvalidRequest
 from common.settings import InvalidSettings
 from tests.recorded_spans import recording
@@ -392,7 +393,7 @@ def test_the_description_is_valid_openapi(client: FlaskClient) -> None:
 
 
 def test_every_function_says_that_it_lives(client: FlaskClient) -> None:
-    assert client.get("/live").json == {"status": "alive"}
+    assert client.get("/live").data == Live().model_dump_json().encode()
 
 
 def test_production_lines_are_json_in_cloud_loggings_fields(

@@ -66,6 +66,11 @@ def count(name: str, function: str, **labels: str) -> float:
     return found or 0.0
 
 
+@pytest.fixture(autouse=True)
+def no_checker_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.health._last", None)
+
+
 both = pytest.mark.parametrize("make", [flask_app, function_app], ids=["flask", "function"])
 
 
@@ -155,8 +160,7 @@ def test_what_is_needed_and_away_is_a_503() -> None:
     assert client.get("/health/live").status_code == 200
 
 
-def test_without_a_checker_health_is_by_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.health._last", None)
+def test_without_a_checker_health_is_by_the_settings() -> None:
     client = client_of(function_app, "by-settings")
     assert client.get("/health").get_json()["components"]["database"]["detail"] != "not configured"
 
@@ -203,6 +207,13 @@ def test_an_asgi_apps_exception_is_counted_and_goes_on() -> None:
     with pytest.raises(Broken):
         get(app, "/rates/broken")
     assert REGISTRY.get_sample_value("assistant_errors_total", {"component": "asgi", "error_type": "Broken"}) == 1
+    assert count("assistant_http_requests_total", "asgi", route="/rates/{bank}", method="GET", status="500") == 1
+
+
+def test_an_address_that_a_flask_app_does_not_have_has_no_route() -> None:
+    assert client_of(flask_app, "unknown-address").get("/jane.roe@example.com").status_code == 404
+    labels = {"route": "-", "method": "GET", "status": "404"}
+    assert count("assistant_http_requests_total", "unknown-address", **labels) == 1
 
 
 def test_a_bare_asgi_callable_is_wrapped() -> None:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from common.openapi import Problem
 from common.problems import AssistantError
+from common.telemetry.metric_catalogue import CATALOGUE
 from functions.query.models import CitationModel, DeltaEvent, QueryAnswer, QueryRequest, StatusEvent
 
 PACKAGES = ("common", "functions", "local")
@@ -82,6 +84,15 @@ def test_the_shown_stream_has_the_events_that_the_function_sends() -> None:
     assert {name for name, _ in events} == EVENTS.keys()
     for name, data in events:
         EVENTS[name].model_validate_json(data)
+
+
+def test_the_shown_metrics_are_such_as_there_are() -> None:
+    (shown,) = (block for block in blocks("text") if block.startswith("# HELP"))
+    (family,) = text_string_to_metric_families(shown)
+    (sample,) = family.samples
+    (metric,) = (metric for metric in CATALOGUE if metric.name == sample.name)
+    assert (family.documentation, family.type) == (metric.help, metric.kind)
+    assert sample.labels.keys() == {label.name for label in metric.labels}
 
 
 @pytest.mark.parametrize("field", QueryRequest.model_fields)

@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common.llm import chat
 from common.metrics import REGISTRY
-from common.pii import mask
-from common.settings import Settings, load_settings
-from common.telemetry.metric_catalogue import CATALOGUE
+from common.pii import PiiKind, mask
+from common.settings import SETTINGS, load_settings
+from common.telemetry.metric_catalogue import CATALOGUE, Metric
 from common.telemetry.semconv import ALLOWED
 from tests import servers
 from tests.emulators import ROOT, Emulator, emulator, environment
@@ -43,7 +43,7 @@ PRODUCT, OWN = "http://127.0.0.1:8000", "http://127.0.0.1:8090"  # as they stand
 
 # Each block by something that stands in it alone; a test below takes it by that.
 BLOCKS = {
-    "sh": ("make run", f"curl -s {PRODUCT}/health", "functions-framework", f"curl -sf {OWN}/health",
+    "sh": (f"curl -s {PRODUCT}/health", "functions-framework", f"curl -sf {OWN}/health",
            "assistant_http_requests_total", "prometheus --config.file", "loancheck doctor"),
     "python": ("rates.py", "flask.Flask(", "trace_retriever", "ask_all", "Pseudonyms"),
     "json": ("rates.answered", "request.finished"),
@@ -161,6 +161,11 @@ def lineages(lines: list[str]) -> set[tuple[str, ...]]:
     return found
 
 
+def wait_until_healthy(url: str) -> None:
+    """A check that comes before anybody asked may time out on a busy machine."""
+    servers.wait_for(lambda: httpx.get(f"{url}/health").json()["status"] == "healthy", "it is healthy")
+
+
 def json_line(log: Path, message: str) -> dict[str, Any]:
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     return next(line for line in reversed(lines) if line["message"] == message)
@@ -189,7 +194,9 @@ def test_every_block_is_one_that_is_tested_below() -> None:
 
 @pytest.mark.slow
 def test_what_is_started_first_exists_and_can_be_looked_at(product: Product) -> None:
-    assert re.search(rf"^{block('sh', 'make run').split()[1]}: ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "`make run` starts everything" in GUIDE
+    assert re.search("^run: ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    wait_until_healthy(product.url)
     looked = run(block("sh", f"curl -s {PRODUCT}/health").replace(PRODUCT, product.url))
     assert looked.returncode == 0, looked.stderr
     assert looked.stdout.startswith('{"status":"healthy"')
@@ -207,6 +214,7 @@ def test_a_function_of_ones_own_has_lines_spans_metrics_and_health(product: Prod
         del env["PORT"]
         command = [str(Path(sys.executable).parent / words[0]), *words[1:]]
         with servers.running(command, is_ready=lambda: servers.answers(f"{url}/health/live"), log=log, env=env):
+            wait_until_healthy(url)
             asked = run(block("sh", f"curl -sf {OWN}/health").replace(OWN, url))
             server, classified = sorted(receiver.wait_for(2), key=lambda span: span.parent_id)
             metrics = httpx.get(f"{url}/metrics").text
@@ -245,16 +253,16 @@ def test_spans_by_hand_nest_and_go_on_in_headers() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_questions_at_once_are_answered_and_counted(product: Product) -> None:
-    def queries() -> float:
-        text = httpx.get(f"{product.url}/query/metrics").text
-        return counted(text, "assistant_http_requests_total", route="/api/query", method="POST", status="200")
+def test_a_hundred_questions_at_once_are_answered_and_counted(tmp_path: Path) -> None:
+    def queries(url: str) -> float:
+        shown = run(block("sh", "assistant_http_requests_total").replace(PRODUCT, url))
+        return counted(shown.stdout, "assistant_http_requests_total", function="query", status="200")
 
-    before = queries()
-    assert executed(block("python", "ask_all").replace(PRODUCT, product.url)).statuses == {200: 100}
-    assert queries() == before + 100
-    shown = run(block("sh", "assistant_http_requests_total").replace(PRODUCT, product.url)).stdout
-    assert counted(shown, "assistant_http_requests_total", function="query", status="200") == before + 100
+    with emulator(tmp_path, LOG_LEVEL="WARNING") as running:  # nobody reads its lines, and a full pipe would stop it
+        httpx.post(f"{running.url}/api/query", json={"message": "hello"}, timeout=60).raise_for_status()
+        before = queries(running.url)
+        assert executed(block("python", "ask_all").replace(PRODUCT, running.url)).statuses == {200: 100}
+        assert queries(running.url) == before + 100
 
 
 @pytest.mark.slow
@@ -276,6 +284,7 @@ def test_the_shown_line_is_the_last_one_of_a_question(product: Product) -> None:
 def test_the_doctor_says_what_is_shown(product: Product, tmp_path: Path) -> None:
     away = {"PUSHGATEWAY_URL": "http://127.0.0.1:1", "TRACE_EXPORTER": "otlp", "OTLP_ENDPOINT": "http://127.0.0.1:1"}
     port = product.url.rpartition(":")[2]
+    wait_until_healthy(product.url)
     said = run(block("sh", "loancheck doctor"), tmp_path, PORT=port, TELEMETRY_TIMEOUT_SECONDS="0.3", **away)
     assert said.returncode == 1, said.stderr
     assert re.sub(r"\d+ ", "N ", said.stdout) == re.sub(r"\d+ ", "N ", block("text", "fix:"))
@@ -285,25 +294,26 @@ def test_the_doctor_says_what_is_shown(product: Product, tmp_path: Path) -> None
 
 
 def test_the_table_of_metrics_is_the_catalogue() -> None:
-    (cells,) = zip(*(row[1:] for row in table("What is measured", "| group | metrics, each with its type and labels |")))
-    found = [one for cell in cells for one in cell.split("; ")]
-    labels = {metric: ", ".join(label.name for label in metric.labels) for metric in CATALOGUE}
-    assert sorted(found) == sorted(
-        f"`{metric.name}` {metric.kind}" + (f" ({labels[metric]})" if labels[metric] else "") for metric in CATALOGUE
-    )
+    rows = table("What is measured", "| group | metrics, each with its type and labels |")
+    found = [one for _, cell in rows for one in cell.split("; ")]
+    assert sorted(found) == sorted(map(described, CATALOGUE))
+
+
+def described(metric: Metric) -> str:
+    labels = ", ".join(label.name for label in metric.labels)
+    return f"`{metric.name}` {metric.kind}" + (f" ({labels})" if labels else "")
 
 
 def test_every_metric_that_is_named_exists() -> None:
     known = {metric.name + suffix for metric in CATALOGUE for suffix in ("", "_bucket", "_sum", "_count")}
-    assert set(re.findall(r"\b(?:assistant|gen_ai)_\w+", GUIDE)) - {"gen_ai_operation_name"} <= known | {
-        label.name for metric in CATALOGUE for label in metric.labels
-    }
+    labels = {label.name for metric in CATALOGUE for label in metric.labels}
+    assert set(re.findall(r"\b(?:assistant|gen_ai)_\w+", GUIDE)) <= known | labels
 
 
 @pytest.mark.servers
 def test_prometheus_understands_every_query_of_the_runbooks(tmp_path: Path) -> None:
     queries = [code for code in CODES if re.search(r"\b(?:assistant|gen_ai)_\w+[\[{]", code)]
-    assert len(queries) >= 10
+    assert len(queries) > 5
     rules = [{"record": f"guide:{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "guide", "rules": rules}]}))
     checked = subprocess.run(
@@ -313,7 +323,7 @@ def test_prometheus_understands_every_query_of_the_runbooks(tmp_path: Path) -> N
 
 
 def test_every_setting_that_is_named_exists_and_those_of_telemetry_are_all_there() -> None:
-    fields = [name.upper() for name in Settings.model_fields]
+    fields = [name.upper() for name in SETTINGS]
     kinds = {row[0].strip("`") for row in table("Personal data", "| kind | for example | becomes |")}
     named = {code.partition("=")[0] for code in CODES if re.fullmatch(r"[A-Z]+(_[A-Z]+)+(=\S*)?", code)}
     assert named - kinds <= set(fields)
@@ -325,22 +335,15 @@ def test_every_setting_that_is_named_exists_and_those_of_telemetry_are_all_there
 @pytest.mark.parametrize("holding", BLOCKS["env"])
 def test_shown_settings_can_be_used(holding: str) -> None:
     given = dict(line.split("=", 1) for line in block("env", holding).splitlines())
-    assert given.keys() <= {name.upper() for name in Settings.model_fields}
+    assert given.keys() <= {name.upper() for name in SETTINGS}
     assert load_settings(**{name.lower(): value for name, value in given.items()}).is_production
 
 
 def test_personal_data_is_masked_as_shown() -> None:
     rows = table("Personal data", "| kind | for example | becomes |")
     assert [mask(row[1].strip("`")) for row in rows] == [row[2].strip("`") for row in rows]
-    assert sorted(row[0].strip("`") for row in rows) == sorted(
-        load_settings(mask_kinds="all") and {label for label in _kinds()}
-    )
+    assert {row[0].strip("`") for row in rows} == set(PiiKind)
     executed(block("python", "Pseudonyms"))
-
-
-def _kinds() -> set[str]:
-    (kinds,) = (metric.labels[0].values for metric in CATALOGUE if metric.name == "assistant_masked_spans_total")
-    return set(kinds or ())
 
 
 def test_what_is_left_alone_and_what_is_not_recognised_is_as_shown() -> None:
@@ -365,7 +368,8 @@ def test_the_shown_target_is_one_for_prometheus() -> None:
 
 def test_every_dashboard_is_named() -> None:
     titles = [json.loads(path.read_text())["title"] for path in (ROOT / "infra/monitoring/grafana").glob("*.json")]
-    assert set(re.findall(r"\*([^*]+)\*", section("Grafana"))) == {title.rpartition("/")[2].strip() for title in titles}
+    named = set(re.findall(r"\*([^*]+)\*", " ".join(section("Grafana").split())))
+    assert named == {title.rpartition("/")[2].strip() for title in titles}
 
 
 def test_every_file_module_event_and_error_that_is_named_exists() -> None:
@@ -403,7 +407,9 @@ def test_an_alerts_runbook_is_a_section_that_names_it(alert: dict[str, Any]) -> 
 def test_every_runbook_is_of_an_alert() -> None:
     assert RUNBOOKS.keys() == {alert["annotations"]["runbook"].partition("#")[2] for alert in ALERTS}
     names = {alert["alert"] for alert in ALERTS}
-    assert {code for code in re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", section("Alerts")) if not hasattr(chat, code)} == names
+    assert {
+        code for code in re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", section("Alerts")) if not hasattr(chat, code)
+    } == names
 
 
 def test_every_link_into_this_page_and_into_others_leads_to_a_heading() -> None:

@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from common.settings import Settings
+import pytest
+
+from common.settings import SETTINGS, load_settings
 from local.env_example import env_example
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -14,8 +16,8 @@ def test_the_file_in_the_repository_is_what_the_settings_say() -> None:
 
 def test_every_setting_stands_there_with_words_and_its_default() -> None:
     text = env_example()
-    for name, field in Settings.model_fields.items():
-        assert field.description, name
+    for name, one in SETTINGS.items():
+        assert one.description, name
         assert f"\n#{name.upper()}=" in text
     assert (
         "\n# Port the local emulator listens on; 0 takes a free one. At least 0 and at most 65,535.\n#PORT=8000\n"
@@ -26,13 +28,15 @@ def test_every_setting_stands_there_with_words_and_its_default() -> None:
     assert "One of DEBUG, INFO, WARNING, ERROR.\n#LOG_LEVEL=INFO\n" in text
 
 
-def test_uncommented_as_it_is_the_file_gives_the_defaults(tmp_path: Path) -> None:
+def test_uncommented_as_it_is_the_file_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = env_example().splitlines()
     values = [line[1:] for line in lines if line.startswith("#") and not line.startswith("# ")]
     (tmp_path / ".env").write_text("\n".join(values), encoding="utf-8")
-    defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    assert Settings(_env_file=tmp_path / ".env").model_dump() == defaults
-    assert len(values) == len(defaults)
+    monkeypatch.chdir(tmp_path)
+    for name in SETTINGS:
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert vars(load_settings()) == {name: one.default for name, one in SETTINGS.items()}
+    assert len(values) == len(SETTINGS)
 
 
 def test_no_line_is_wider_than_the_code() -> None:

@@ -60,7 +60,7 @@ def test_a_bad_setting_is_named_without_its_value(
     monkeypatch.setenv("PORT", "s3cret")
     assert call(monkeypatch, "run") == 2
     assert capsys.readouterr().err == (
-        "loancheck: PORT: Input should be a valid integer, unable to parse string as an integer\n"
+        "loancheck: PORT: must be a whole number\n"
     )
 
 

@@ -1,5 +1,6 @@
 """The ledger keeps every model call with its exact cost."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -7,9 +8,10 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import StatementError
 
-from common.costs.ledger import LedgerEntry, add, cost_of
+from common.costs.ledger import LedgerEntry, add, cost_of, measure
 from common.database.engine import read, write
 from common.database.tables import ledger_entries
+from common.metrics import REGISTRY
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -72,3 +74,28 @@ def test_entries_of_a_transaction_that_fails_are_not_kept(database: Engine) -> N
         add(connection, [entry(cost_usd="NaN")])
     with read(database) as connection:
         assert connection.execute(select(ledger_entries)).all() == []
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_a_call_is_measured_with_its_tokens_and_cost() -> None:
+    call = replace(entry(), model_asked="gemini-measured", input_tokens=900, cached_input_tokens=500, tool_tokens=10,
+                   output_tokens=100, thinking_tokens=50, cost_usd=Decimal("0.0015"), outcome="ok")  # fmt: skip
+    measure(call)
+    tokens = {
+        kind: counted("assistant_model_tokens_total", model="gemini-measured", type=kind)
+        for kind in ("input", "cached", "output", "thinking")
+    }
+    assert tokens == {"input": 910, "cached": 500, "output": 100, "thinking": 50}
+    assert counted("assistant_model_cost_usd_total", model="gemini-measured") == pytest.approx(0.0015)
+    assert counted("assistant_model_calls_total", model="gemini-measured", outcome="ok") == 1
+
+
+@pytest.mark.parametrize(("outcome", "is_error"), [("ModelTimeout", True), ("cancelled", False)])
+def test_a_call_that_failed_is_the_providers_error_and_one_that_was_left_is_not(outcome: str, is_error: bool) -> None:
+    labels = {"provider": "gcp.gemini", "error_type": outcome}
+    before = counted("assistant_provider_errors_total", **labels)
+    measure(replace(entry(), provider="gcp.gemini", outcome=outcome))
+    assert counted("assistant_provider_errors_total", **labels) - before == is_error

@@ -2,8 +2,6 @@
 
 import pytest
 
-from common.recognizers import secrets
-
 LETTERS = "aB3dE5gH7jK9mN1pQ3sT5vW7xZ"
 HEX = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 UPPER = "A2B3C4D5E6F7G2H3"
@@ -66,14 +64,14 @@ KEYS = [
 @pytest.mark.parametrize("around", ["{}", "x {} y", '"{}"', "a={}&b", "<a>{}</a>", "({})", "\\n{}\\n"])
 def test_a_known_key_is_found_wherever_it_stands(key: str, around: str) -> None:
     text = around.format(key)
-    spans = secrets.find(text)
+    spans = secrets_in(text)
     start = text.index(key)
     assert any(span.start <= start and span.end >= start + len(key) for span in spans)
 
 
 @pytest.mark.parametrize("before", ["%3D", "%22", "token%3D"])
 def test_a_percent_encoded_sign_before_a_key_is_no_part_of_it(before: str) -> None:
-    assert any(span.start == len(before) for span in secrets.find(before + KEYS[5]))
+    assert any(span.start == len(before) for span in secrets_in(before + KEYS[5]))
 
 
 @pytest.mark.parametrize(
@@ -94,4 +92,4 @@ def test_a_percent_encoded_sign_before_a_key_is_no_part_of_it(before: str) -> No
     ],
 )
 def test_ids_and_names_that_begin_like_keys_are_none(text: str) -> None:
-    assert secrets.find(text) == []
+    assert secrets_in(text) == []

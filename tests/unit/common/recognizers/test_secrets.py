@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.recognizers import secrets
 from common.recognizers.span import PiiKind
+from tests.unit.common.recognizers.finding import secrets_in
 
 HERE = Path(__file__).parent
 SHORT, LONG = 12_500, 50_000
@@ -24,11 +24,11 @@ def lines(name: str) -> list[str]:
 
 
 def found(text: str) -> list[str]:
-    return [text[span.start : span.end] for span in sorted(secrets.find(text))]
+    return [text[span.start : span.end] for span in sorted(secrets_in(text))]
 
 
 def covered(text: str) -> set[int]:
-    return {place for span in secrets.find(text) for place in range(span.start, span.end)}
+    return {place for span in secrets_in(text) for place in range(span.start, span.end)}
 
 
 @pytest.mark.parametrize("line", lines("secrets_found.txt"))
@@ -51,7 +51,7 @@ def test_look_alikes_are_left_alone(line: str) -> None:
 
 
 def test_the_span_is_the_value_alone() -> None:
-    assert secrets.find('"password": "hunter2"') == [(13, 20, PiiKind.SECRET)]
+    assert secrets_in('"password": "hunter2"') == [(13, 20, PiiKind.SECRET)]
 
 
 def test_places_hold_where_lower_case_is_longer() -> None:
@@ -96,7 +96,7 @@ def seconds(text: str) -> float:
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        secrets.find(text)
+        secrets_in(text)
         best = min(best, time.perf_counter() - start)
     return best
 
@@ -125,4 +125,4 @@ def test_no_mixture_of_pieces_makes_the_search_slow(pieces: list[str]) -> None:
 
 @given(st.text())
 def test_spans_lie_in_the_text(text: str) -> None:
-    assert all(0 <= span.start < span.end <= len(text) for span in secrets.find(text))
+    assert all(0 <= span.start < span.end <= len(text) for span in secrets_in(text))

@@ -63,7 +63,7 @@ assistant_build_info gauge version(40)
 VALUES = {
     ("assistant_http_requests_total", "method"): "DELETE GET HEAD OPTIONS PATCH POST PUT _OTHER",
     ("assistant_critiques_total", "outcome"): "accepted rejected",
-    ("assistant_agent_runs_total", "outcome"): "abstained answered asked_back failed",
+    ("assistant_agent_runs_total", "outcome"): "abstained answered asked_back cancelled failed",
     ("assistant_rejections_total", "check"): "injection quote statement withheld",
     ("assistant_model_tokens_total", "type"): "cached input output thinking",
     ("gen_ai_client_token_usage", "gen_ai_token_type"): "input output",
@@ -71,7 +71,7 @@ VALUES = {
     ("assistant_database_connections", "state"): "idle in_use",
     ("assistant_database_query_duration_seconds", "operation"): "delete insert select update",
     ("assistant_cache_requests_total", "outcome"): "hit miss",
-    ("assistant_cache_operations_total", "operation"): "clear evict get set",
+    ("assistant_cache_operations_total", "operation"): "evict get set",
     ("assistant_masked_spans_total", "kind"): "CREDIT_CARD EMAIL IBAN IP PHONE SECRET SSN US_BANK",
     ("assistant_log_lines_total", "severity"): "ALERT CRITICAL DEBUG DEFAULT EMERGENCY ERROR INFO NOTICE WARNING",
     ("assistant_telemetry_sends_total", "channel"): "logs metrics traces",

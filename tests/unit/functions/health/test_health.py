@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from functions_framework import create_app as untyped_create_app
+from pydantic import BaseModel
 from werkzeug.test import Client, TestResponse
 
 from common.health import Fault, Finding, HealthChecker
@@ -17,7 +18,7 @@ from common.metrics import metrics_collector
 from common.settings import load_settings
 from common.version import VERSION
 from functions.health import access, answers, details
-from functions.health.models import HealthAnswer
+from functions.health.models import DetailedAnswer, HealthAnswer, LiveAnswer, ProcessAnswer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -231,6 +232,35 @@ def test_no_internals_are_in_any_answer(
         answers.checker.cache_clear()
     words = ("jane", "s3cret", "127.0.0.1", str(free_port), "secret-folder", "chroma-token", "gemini-key", "proxy")
     assert [word for word in (*words, "loans", "psycopg", "urllib", "Error", "refused") if word in text] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/health", HealthAnswer),
+        ("/health/ready", HealthAnswer),
+        ("/health/detailed", DetailedAnswer),
+        ("/health/live", LiveAnswer),
+    ],
+)
+def test_each_answer_is_what_the_description_says(
+    client: Client, checker: HealthChecker, path: str, model: type[BaseModel]
+) -> None:
+    checker.add("database", lambda: Finding(facts={"kind": "sqlite", "size_mb": 1.5, "size": None}), needed=True)
+    checker.add("index", broken, needed=True)
+    checker.note("gemini", "not configured", model="gemini-3.8-flash")
+    for draining in (False, True):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(answers, "is_draining", lambda ends=draining: ends)
+            given = client.get(path).get_data()
+        assert model.model_validate_json(given, strict=True).model_dump_json().encode() == given
+
+
+def test_the_process_is_described_as_it_is_told(client: Client, checker: HealthChecker) -> None:
+    metrics_collector.set_breaker_state("gemini", "open")
+    metrics_collector.set_cache_entries("retrieval", 3)
+    process = client.get("/health/detailed").get_json()["process"]
+    assert ProcessAnswer.model_validate(process, strict=True).model_dump() == process
 
 
 def test_the_guides_example_has_the_shape_of_the_answer() -> None:

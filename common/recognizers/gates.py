@@ -1,0 +1,157 @@
+"""Which recognisers need to look at a text: tests that most log lines fail, in a few microseconds all together.
+
+They are made of searches for substrings, which are quicker than patterns, in the text, in its lower case, and in its
+shape. Recognisers whose tests never pass are not even imported.
+"""
+
+import re
+
+from common.recognizers.patterns import pattern
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+_TO_SHAPE = bytes(
+    ord("0") if 48 <= code < 58 else ord("a") if code in _LETTERS else code if code in b" .-()/:+" else ord("|")
+    for code in range(256)
+)
+_SEPARATORS = b" .-()/"
+_JOINED = bytes.maketrans(b" ./", b"---")
+_APART = bytes.maketrans(b"|:.-()/", b"       ")
+_SEVEN = b"0" * 7
+# Dates and times. They have as many digits as a number, and none of the kinds is grouped like them.
+_STAMPS = (b"0000-00-00", b"0000.00.00", b"0000/00/00", b"00/00/00 00:00", b"00:00:00")
+# A card without separators. Times in milliseconds have thirteen digits too, and begin with 1.
+_LONG_NUMBER = pattern(r"[2-689](?<![0-9A-Za-z_][2-689])(?<!_-[2-689])\d{12,18}(?![0-9A-Za-z_])", re.ASCII)
+# A number with the trunk prefix 0, in groups.
+_TRUNK = pattern(r"0(?<![0-9A-Za-z_.,:\-]0)\d{1,4}(?=[\d .\-]{7,40})(?=[ .\-])(?:[ .\-]{1,3}\d{2,8}){1,5}", re.ASCII)
+_FOUR_GROUPS = pattern(r":[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:", re.ASCII)
+# Options that could take a password, and what asks for one at a pipe's end.
+_OPTION = pattern(r" --?(?:[a-zA-Z]{0,8}[puawPUSb][ =:'\"\w]|[\w-]{0,24}(?:pass|pwd|secret|token|api|auth))")
+_PIPE = pattern(r"\| ?(?:sudo|passwd|chpasswd|su )")
+# Where a call's arguments hold a literal.
+CALL_OPENING = pattern(r"""\((?=(?:[\w.$>&*\-]{0,32}[,(][ ]?){0,3}(?:[\w.]{1,16}\()?[bf]?\\?["'])""")
+
+# A run begins behind a character that stands in none, which is a part of the match: the search is fastest so.
+LONG_RUN = pattern(r"[^A-Za-z0-9_.\-~$]([A-Za-z0-9][A-Za-z0-9_.\-~$]{15,4096})")
+# Escapes in front of a run become spaces, as many: "\\nAKIA...", "%3Dghp_...".
+_ESCAPED = pattern(r"\\[nrt]")
+_ENCODED = pattern(r"%[0-9A-Fa-f]{2}")
+
+
+def lower(text: str) -> str:
+    """`text` in lower case, character by character, so that offsets hold."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.translate(_ASCII_LOWER)  # "İ" becomes two characters
+
+
+def shape_of(text: str) -> bytes:
+    """A plain text with `0` for each digit, `a` for each letter, and `|` for what is no separator of numbers."""
+    return text.encode("ascii", "replace").translate(_TO_SHAPE)
+
+
+def may_hold_names_of_secrets(lowered: str) -> bool:
+    """Whether a telling name could stand in a text, given in lower case."""
+    return (
+        ("key" in lowered or "auth" in lowered or "tok" in lowered or "pass" in lowered or "sess" in lowered)
+        or ("secret" in lowered or "code" in lowered or "cred" in lowered or "cook" in lowered or "pw" in lowered)
+        or ("sig" in lowered or "sid" in lowered or "pin" in lowered or "otp" in lowered or "psk" in lowered)
+        or ("basic" in lowered or "bearer" in lowered or "_pat" in lowered or "tkn" in lowered)
+        or not lowered.isascii()
+    )
+
+
+def may_hold_options(text: str) -> bool:
+    """Whether any option on a command line could take a password."""
+    if " -" in text and _OPTION.search(text) is not None:
+        return True
+    return " /user:" in text or "net user " in text or ("| " in text and _PIPE.search(text) is not None)
+
+
+def may_hold_calls(text: str) -> bool:
+    """Whether any literal stands among arguments."""
+    return "(" in text and CALL_OPENING.search(text) is not None
+
+
+def long_runs(text: str) -> list[str]:
+    """Words of `text` that are as long as a key."""
+    return LONG_RUN.findall(padded(text))
+
+
+def padded(text: str) -> str:
+    """`text` behind a space, so that each run has a character before it."""
+    if "\\" in text:
+        text = _ESCAPED.sub("  ", text)
+    if "%" in text:
+        text = _ENCODED.sub("   ", text)
+    return f" {text}"
+
+
+def may_hold_emails(lowered: str) -> bool:
+    """Whether an "@" is in a text, given in lower case, encoded or spelled out."""
+    return (
+        "@" in lowered
+        or "%40" in lowered
+        or "at]" in lowered
+        or "at)" in lowered
+        or " dot " in lowered
+        or "u0040" in lowered
+        or "&#64;" in lowered
+    )
+
+
+def may_hold_ips_4(shape: bytes) -> bool:
+    return shape.count(b".0") >= 3
+
+
+def may_hold_ips_6(text: str, shape: bytes) -> bool:
+    return b"::" in shape or (shape.count(b":") >= 6 and _FOUR_GROUPS.search(text) is not None)
+
+
+def may_hold_ibans(shape: bytes) -> bool:
+    """Whether a word begins with two letters and two digits."""
+    return b"aa00" in shape and b" aa00" in b" " + shape.translate(_APART)
+
+
+def may_hold_numbers(text: str, shape: bytes) -> bool:
+    """Whether a plain text of this shape has a number whose form tells its kind, or digits and words that tell it.
+
+    Dates and times are no numbers.
+    """
+    if _SEVEN not in shape.translate(None, _SEPARATORS):
+        return False
+    for stamp in _STAMPS:
+        shape = shape.replace(stamp, b"|")
+    if _SEVEN not in shape.translate(None, _SEPARATORS):
+        return False
+    return _has_groups(shape) or _has_form(text, shape) or may_label(text)
+
+
+def may_label(text: str) -> bool:
+    """Whether any word in `text` could call a number something (see common/recognizers/labels.py)."""
+    from common.recognizers import labels
+
+    return labels.may_label(text)
+
+
+def _has_groups(shape: bytes) -> bool:
+    """Whether digits are grouped as a number of North America or Russia, a social security or a card number is."""
+    joined = shape.translate(_JOINED)
+    return b"000-00" in joined and (
+        b"000-000-0000" in joined  # 415-555-0132
+        or b"000 000-00-00" in shape  # 495 123-45-67, without dots: these are in addresses of the internet
+        or b"000-000-00-00" in shape
+        or b"000 000 00 00" in shape
+        or b"000-00-0000" in joined
+        or b"0000-0000-00" in joined
+        or b"0000-000000-0000" in joined
+    )
+
+
+def _has_form(text: str, shape: bytes) -> bool:
+    """Whether digits follow a plus or parentheses, begin with a trunk prefix, or are as many as a card has."""
+    return (
+        (b"+" in shape and (b"+0" in shape or b"+ 0" in shape or b"+(" in shape or b"+ (" in shape))
+        or (b"0)" in shape and (b"0) " in shape or b"0)0" in shape or b"0)-" in shape or b"0)." in shape))
+        or (b"0000000000000" in shape and _LONG_NUMBER.search(text) is not None)
+        or _TRUNK.search(text) is not None
+    )
