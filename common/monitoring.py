@@ -92,12 +92,11 @@ class _Watch:
         self._by_settings = once(init_health_checker)
 
     def is_own(self, method: str, path: str) -> bool:
+        """Whether it is answered here, and the app not asked."""
         return method in {"GET", "HEAD"} and path.rstrip("/") in _OWN_PATHS
 
-    def answer(self, method: str, path: str, accept: str) -> _Answer | None:
-        """The answer where it is ours to give; None where the app is asked."""
-        if not self.is_own(method, path):
-            return None
+    def answer(self, path: str, accept: str) -> _Answer:
+        """The answer to a request that `is_own`."""
         match path.rstrip("/"):
             case "/metrics":
                 content, content_type = exposition(accept)
@@ -131,8 +130,8 @@ def _json(status: HTTPStatus, body: object) -> _Answer:
 def _watched_function(function: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
     @functools.wraps(function)
     def monitored(request: flask.Request) -> flask.Response:
-        own = watch.answer(request.method, request.path, request.headers.get("Accept", ""))
-        if own is not None:
+        if watch.is_own(request.method, request.path):
+            own = watch.answer(request.path, request.headers.get("Accept", ""))
             return flask.Response(own.content, status=own.status, content_type=own.content_type)
         context = copy_context()
         return context.run(serve, request, context)
@@ -140,7 +139,8 @@ def _watched_function(function: Callable[..., Any], watch: _Watch) -> Callable[.
     def serve(request: flask.Request, context: Context) -> flask.Response:
         exchange = watch.begin(request.method, request.headers, request.content_length or 0)
         try:
-            response = flask.make_response(function(request))
+            given = function(request)
+            response = given if isinstance(given, flask.Response) else flask.make_response(given)
         except Exception as error:
             _left_by(exchange, error)
             raise
@@ -172,8 +172,8 @@ class _Wsgi:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         request = Request(environ)
-        own = self._watch.answer(request.method, request.path, request.headers.get("Accept", ""))
-        if own is not None:
+        if self._watch.is_own(request.method, request.path):
+            own = self._watch.answer(request.path, request.headers.get("Accept", ""))
             return Response(own.content, status=own.status, content_type=own.content_type)(environ, start_response)
         context = copy_context()
         return context.run(self._serve, environ, start_response, context)
@@ -232,12 +232,11 @@ class _Asgi:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        asked = (scope["method"], scope["path"], headers.get("accept", ""))
-        import asyncio  # who has an ASGI app has it already
+        if self._watch.is_own(scope["method"], scope["path"]):
+            import asyncio  # who has an ASGI app has it already
 
-        # In a thread: a health check may take its time, and everybody else's requests share this loop.
-        own = await asyncio.to_thread(self._watch.answer, *asked) if self._watch.is_own(*asked[:2]) else None
-        if own is not None:
+            # In a thread: a health check may take its time, and everybody else's requests share this loop.
+            own = await asyncio.to_thread(self._watch.answer, scope["path"], headers.get("accept", ""))
             await _send(own, send)
         else:
             await self._serve(scope, receive, send, headers)

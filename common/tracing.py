@@ -2,7 +2,7 @@
 
 `span` is the only way our code opens a span; `trace_sync`, `trace_async` and the components' decorators use it.
 Without an exporter a span is its two ids, which log lines carry and outgoing calls pass on, and OpenTelemetry is never
-imported. With one, a span is a span of the OpenTelemetry SDK and current in its context, so that the spans of
+imported. With one, a span is a span of OpenTelemetry's API and current in its context, so that the spans of
 instrumented libraries nest; `common/telemetry/trace_pipeline.py` takes it from there.
 """
 

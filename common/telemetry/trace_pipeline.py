@@ -32,7 +32,7 @@ from common.telemetry.delivery import Delivery
 from common.telemetry.trace_cleaning import clean
 from common.telemetry.trace_exporters import create_exporter
 from common.telemetry.trace_holding import Holding
-from common.telemetry.trace_sdk import RandomIds, SdkTracer
+from common.telemetry.trace_sdk import MAX_RAW_CHARACTERS, RandomIds, RecordedSpan, SdkTracer
 from common.version import VERSION
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ MAX_QUEUED = 4096  # spans
 BATCH = 128  # spans in one export: encoding them takes a few milliseconds, in which requests may wait for the GIL
 TURN = 8  # spans that are cleaned before requests get a turn
 EVERY_SECONDS = 5.0
-MAX_RAW_CHARACTERS = 16_384  # of a string attribute, while it waits
 
 
 class ExportFailed(Exception):
@@ -54,7 +53,8 @@ class ExportFailed(Exception):
 
 
 class Pipeline(SpanProcessor):
-    """Takes each span that ends, and has it sent by a delivery, through what `make_exporter` makes there."""
+    """Takes each span that ends, ours and those that libraries make with the SDK; a delivery sends them, through what
+    `make_exporter` makes there."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Pipeline(SpanProcessor):
         self._settings = settings
         self._service_name = service_name
         self._make_exporter = make_exporter
-        self._queue: deque[ReadableSpan] = deque()
+        self._queue: deque[ReadableSpan | RecordedSpan] = deque()
         self._holding = Holding(_count_dropped)
         self._exporter: SpanExporter | None = None
         self._resource: Resource | None = None
@@ -88,7 +88,7 @@ class Pipeline(SpanProcessor):
             span_limits=SpanLimits(max_span_attribute_length=MAX_RAW_CHARACTERS),
         )
         self.provider.add_span_processor(self)
-        self.tracer = SdkTracer(self.provider.get_tracer("loan-collateral-check", VERSION))
+        self.tracer = SdkTracer(settings.trace_sample_ratio, self._began, self._ended)
         _before_pools_end(self)
 
     def serve_libraries(self) -> None:
@@ -110,6 +110,17 @@ class Pipeline(SpanProcessor):
         if left:
             _count_dropped(left)
 
+    def _began(self, span: RecordedSpan) -> None:
+        """A span of ours, of a trace that is not sampled."""
+        self._holding.opened(span.get_span_context(), span.parent_context())
+
+    def _ended(self, span: RecordedSpan) -> None:
+        if span.context.sampled:
+            self._enqueue(span)
+        else:
+            for one in self._holding.ended(span.readable()):
+                self._enqueue(one)
+
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:  # noqa: ARG002  # the SDK's
         context = span.get_span_context()
         if not context.trace_flags.sampled:
@@ -122,7 +133,7 @@ class Pipeline(SpanProcessor):
         for one in spans:
             self._enqueue(one)
 
-    def _enqueue(self, span: ReadableSpan) -> None:
+    def _enqueue(self, span: ReadableSpan | RecordedSpan) -> None:
         if self._is_stopped or len(self._queue) >= MAX_QUEUED:
             _count_dropped(1)
             return
@@ -166,11 +177,11 @@ class Pipeline(SpanProcessor):
                 self._is_stopped = True
         return self._exporter
 
-    def _clean_all(self, batch: list[ReadableSpan]) -> list[ReadableSpan]:
+    def _clean_all(self, batch: list[ReadableSpan | RecordedSpan]) -> list[ReadableSpan]:
         """Gives the GIL away now and then: the interpreter would take it only after 5 ms, a request's latency."""
         cleaned = []
         for number, span in enumerate(batch):
-            cleaned.append(self._clean(span))
+            cleaned.append(self._clean(span.readable() if isinstance(span, RecordedSpan) else span))
             if number % TURN == 0:
                 time.sleep(0)
         return cleaned
