@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
 from common.once import once
 from common.pii import on_masked
+from common.settings import InvalidSettings, settings
 from common.telemetry import metric_catalogue as catalogue
 from common.telemetry.metric_catalogue import Metric
 from common.telemetry.metric_series import Counter, Gauge, Histogram
@@ -387,7 +388,12 @@ def _prefers_openmetrics(accept: str) -> bool:
 
 def push_due() -> None:
     """At the end of a call: push to the Pushgateway, where one is set and a push is due. Never raises."""
-    from common.telemetry.metrics_push import pusher  # at its first use: it needs this module's registry
+    try:
+        if settings().pushgateway_url is None:
+            return
+    except InvalidSettings:  # each request says so already
+        return
+    from common.telemetry.metrics_push import pusher  # for those that push; and it needs this module's registry
 
     delivery = pusher()
     if delivery is not None:

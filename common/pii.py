@@ -93,7 +93,7 @@ def _candidates(text: str) -> list[PiiSpan]:
     if gates.may_hold_emails(lowered):
         from common.recognizers import email
 
-        found += email.find(text)
+        found += email.find(text, lowered)
     flat = text if text.isascii() and "%2" not in text else _plain(text)
     shape = gates.shape_of(flat)
     if gates.may_hold_ips_4(shape):
@@ -108,16 +108,16 @@ def _candidates(text: str) -> list[PiiSpan]:
         from common.recognizers import iban
 
         found += iban.find(flat)
-    if gates.may_hold_numbers(flat, shape):
-        found += _numbers(flat)
+    if gates.may_hold_numbers(flat, lowered, shape):
+        found += _numbers(flat, lowered)
     return found if flat is text else [_on_text(span, text) for span in found]
 
 
-def _numbers(text: str) -> Iterator[PiiSpan]:
+def _numbers(text: str, lowered: str) -> Iterator[PiiSpan]:
     """The four kinds that are made of digits share one scan."""
     from common.recognizers import bank, cards, phone, runs, ssn
 
-    stretches = runs.runs(text)
+    stretches = runs.runs(text, is_worded=gates.may_label(lowered))
     for find in (ssn.find, cards.find, bank.find, phone.find):
         yield from find(stretches)
 
@@ -137,6 +137,8 @@ def _on_text(span: PiiSpan, text: str) -> PiiSpan:
 
 
 def _merged(found: list[PiiSpan]) -> list[PiiSpan]:
+    if len(found) == 1:
+        return found
     found.sort()
     spans = found[:1]
     for span in found[1:]:

@@ -202,7 +202,8 @@ def load_settings(**overrides: object) -> Settings:
     """The settings from the environment and `.env`, with `overrides` before both.
 
     Raises:
-        InvalidSettings: names each variable that cannot be used and why; values are left out.
+        InvalidSettings: names each variable that cannot be used and why; values are left out. Or `.env` is there and
+            cannot be read.
         TypeError: an override is no setting.
     """
     if not overrides.keys() <= SETTINGS.keys():
@@ -225,7 +226,12 @@ def _from_file() -> Mapping[str, str]:
         return {}
     from dotenv import dotenv_values  # 5 ms, for the few that have such a file
 
-    return _known(dotenv_values(ENV_FILE, encoding="utf-8"))
+    try:
+        return _known(dotenv_values(ENV_FILE, encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"{ENV_FILE}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InvalidSettings(f"{ENV_FILE}: is no UTF-8 text") from None
 
 
 def _known(variables: Mapping[str, str | None]) -> Mapping[str, str]:

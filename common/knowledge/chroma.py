@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from chromadb.api.collection_configuration import HNSWConfiguration
     from chromadb.api.models.Collection import Collection
 
+    from common.knowledge.chroma_local import LocalChroma, LocalCollection
+
 Item = TypeVar("Item")
 
 CONNECT_SECONDS = 5.0
@@ -41,9 +43,9 @@ _HNSW: "HNSWConfiguration" = {"space": "cosine", "max_neighbors": 32, "ef_constr
 class ChromaAccess(Protocol):
     """How a collection is reached. Both contexts raise `VectorsUnavailable` or `VectorsDamaged`."""
 
-    def reading(self) -> "AbstractContextManager[Collection]": ...
+    def reading(self) -> "AbstractContextManager[Collection | LocalCollection]": ...
 
-    def writing(self) -> "AbstractContextManager[Collection]": ...
+    def writing(self) -> "AbstractContextManager[Collection | LocalCollection]": ...
 
     def reset(self) -> None:
         """Start with an empty collection."""
@@ -58,7 +60,7 @@ class ChromaIndex:
     @classmethod
     def on_disk(cls, folder: Path, embedder: Embedder) -> "ChromaIndex":
         """Chroma in `folder`, which is made where it is missing; several processes may use it at once."""
-        return cls(ChromaFolder(folder, functools.partial(_collection, name=collection_name(embedder))))
+        return cls(ChromaFolder(folder, functools.partial(_local_collection, name=collection_name(embedder))))
 
     @classmethod
     def on_server(cls, url: str, embedder: Embedder, token: str | None = None) -> "ChromaIndex":
@@ -222,8 +224,16 @@ def _collection(client: "ClientAPI", *, name: str) -> "Collection":
     return client.get_or_create_collection(name, configuration={"hnsw": _HNSW}, embedding_function=None)
 
 
-def _max_batch(collection: "Collection") -> int:
-    """Most entries of one request; on disk SQLite's limit on parameters. Only the collection's client knows it."""
+def _local_collection(chroma: "LocalChroma", *, name: str) -> "LocalCollection":
+    return chroma.collection(name, {"hnsw": _HNSW})
+
+
+def _max_batch(collection: "Collection | LocalCollection") -> int:
+    """Most entries of one request. Of a server's collection only its client knows it."""
+    from common.knowledge.chroma_local import LocalCollection
+
+    if isinstance(collection, LocalCollection):
+        return collection.max_batch_size()
     return int(collection._client.get_max_batch_size())
 
 
@@ -240,21 +250,27 @@ def _where(where: Filter | None) -> Any:
 @contextmanager
 def _as_problem() -> Iterator[None]:
     """Turns what Chroma and its transport raise into `VectorsUnavailable`; a mistake of ours passes."""
+    try:
+        yield
+    except Exception as error:
+        problem = _problem_of(error)
+        if problem is None:
+            raise
+        raise VectorsUnavailable(problem) from error
+
+
+def _problem_of(error: Exception) -> str | None:
+    """In our own words; None for a mistake of ours. Whoever has no error need not wait for these imports."""
     import httpx
     from chromadb.errors import ChromaAuthError, ChromaError, InvalidArgumentError, NotFoundError
 
-    try:
-        yield
-    except (InvalidArgumentError, NotFoundError):
-        raise
-    except httpx.HTTPError as error:
-        raise VectorsUnavailable("the Chroma server does not answer") from error
-    except ChromaAuthError as error:
-        raise VectorsUnavailable("the Chroma server does not accept CHROMA_TOKEN") from error
-    except ChromaError as error:
-        raise VectorsUnavailable("Chroma cannot do this now") from error
-    except Exception as error:
-        if type(error) is not Exception:
-            raise
-        # What the client makes of a 5xx answer it does not know: a bare Exception with the body (base_http_client.py).
-        raise VectorsUnavailable("the Chroma server failed") from error
+    if isinstance(error, InvalidArgumentError | NotFoundError):
+        return None
+    if isinstance(error, httpx.HTTPError):
+        return "the Chroma server does not answer"
+    if isinstance(error, ChromaAuthError):
+        return "the Chroma server does not accept CHROMA_TOKEN"
+    if isinstance(error, ChromaError):
+        return "Chroma cannot do this now"
+    # What the client makes of a 5xx answer it does not know: a bare Exception with the body (base_http_client.py).
+    return "the Chroma server failed" if type(error) is Exception else None

@@ -6,7 +6,6 @@ writers take turns by a file lock; a stamp in the same file tells the others to 
 5,000 vectors); a folder that cannot be opened or searched is `VectorsDamaged`, and the database can fill it again.
 """
 
-import collections
 import fcntl
 import os
 import shutil
@@ -17,23 +16,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.knowledge.vectors import VectorsDamaged, VectorsUnavailable
 
 if TYPE_CHECKING:
-    from chromadb.api.client import Client
-    from chromadb.api.models.Collection import Collection
+    from common.knowledge.chroma_local import LocalChroma, LocalCollection
 
 LOCK_SECONDS = 60.0  # a writer holds the lock for one batch, which takes a second or two
 READ_SECONDS = 5.0  # for a reader whose load is out of date
 _POLL_SECONDS = 0.02
 _LOCK_FILE = "writers.lock"
 _STAMP = struct.Struct("<QQ")
-
-_folders_opened: collections.Counter[Path] = collections.Counter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +47,17 @@ class ChromaFolder:
     way, a second at most: results of an older load would be taken, and cached, for the database's new state.
     """
 
-    def __init__(self, folder: Path, collection: "Callable[[Client], Collection]") -> None:
-        """`collection` finds or makes the collection in a client that was just opened."""
+    def __init__(self, folder: Path, collection: "Callable[[LocalChroma], LocalCollection]") -> None:
+        """`collection` finds or makes the collection in a folder that was just opened."""
         self._folder = folder.absolute()
         self._find_collection = collection
-        self._alias = _new_alias(self._folder)
         self._gate = threading.Condition()
         self._readers = 0
         self._draining = False  # no reader may enter: the folder is about to be opened again
-        self._opened: tuple[Client, Collection, Stamp] | None = None
+        self._opened: tuple[LocalChroma, LocalCollection, Stamp] | None = None
 
     @contextmanager
-    def reading(self) -> "Iterator[Collection]":
+    def reading(self) -> "Iterator[LocalCollection]":
         """The collection, opened again if another process has written since."""
         collection = self._enter()
         try:
@@ -73,19 +68,19 @@ class ChromaFolder:
                 self._gate.notify_all()
 
     @contextmanager
-    def writing(self) -> "Iterator[Collection]":
+    def writing(self) -> "Iterator[LocalCollection]":
         """The collection, with no other writer, up to date with all earlier ones."""
         with self._lock(LOCK_SECONDS) as lock:
             stamp = _read_stamp(lock)
             if self._opened is None or self._opened[2].begun != stamp.begun:
                 self._reopen(stamp)
             assert self._opened is not None
-            client, collection, _ = self._opened
+            chroma, collection, _ = self._opened
             begun = Stamp(begun=stamp.begun + 1, finished=stamp.finished)
             _write_stamp(lock, begun)
             yield collection  # an exception leaves the stamp as after a kill: everybody, we too, opens it again
             done = Stamp(begun=begun.begun, finished=begun.begun)
-            self._opened = client, collection, done
+            self._opened = chroma, collection, done
             _write_stamp(lock, done)
 
     def reset(self) -> None:
@@ -101,7 +96,7 @@ class ChromaFolder:
                 raise _unusable(error) from None
             _write_stamp(lock, Stamp(begun=stamp.begun + 1, finished=stamp.begun + 1))
 
-    def _enter(self) -> "Collection":
+    def _enter(self) -> "LocalCollection":
         """The collection for one more reader, who has to leave afterwards."""
         while True:
             with self._gate:
@@ -129,34 +124,26 @@ class ChromaFolder:
         """Load the folder as it is now; the caller holds the lock."""
         with self._alone():
             self._close()
-            client = self._open_client()
+            with _as_damage():
+                chroma = self._open_folder()
             try:
-                collection = self._find_collection(client)
-                _probe(collection)
-            except BaseException as error:
-                client.close()
-                if _is_chromas(error):
-                    raise _damaged() from error
+                with _as_damage():
+                    collection = self._find_collection(chroma)
+                    _probe(collection)
+            except BaseException:
+                chroma.close()
                 raise
-            self._opened = client, collection, stamp
+            self._opened = chroma, collection, stamp
 
-    def _open_client(self) -> "Client":
-        import chromadb
-        from chromadb.config import Settings
+    def _open_folder(self) -> "LocalChroma":
+        from common.knowledge.chroma_local import LocalChroma
 
-        try:
-            client = chromadb.PersistentClient(self._alias, settings=Settings(anonymized_telemetry=False))
-        except BaseException as error:
-            self._alias = _new_alias(self._folder)  # Chroma holds on to what it could not open
-            if _is_chromas(error) or isinstance(error, ValueError):  # ValueError: "Could not connect to tenant"
-                raise _damaged() from error
-            raise
-        return cast("Client", client)  # declared as its base, which lacks `close`
+        return LocalChroma(self._folder)
 
     def _close(self) -> None:
         if self._opened is not None:
-            client, self._opened = self._opened[0], None
-            client.close()
+            chroma, self._opened = self._opened[0], None
+            chroma.close()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -187,12 +174,6 @@ class ChromaFolder:
             os.close(lock)
 
 
-def _new_alias(folder: Path) -> str:
-    """`folder` spelt as nobody did before: Chroma shares what it has open, stale or broken, by the path's spelling."""
-    _folders_opened[folder] += 1
-    return f"{folder}{'/.' * _folders_opened[folder]}"
-
-
 def _flock(lock: int, seconds: float) -> bool:
     """Try for so long; the lock goes with the file descriptor, so a killed process leaves none behind."""
     deadline = time.monotonic() + seconds
@@ -217,11 +198,21 @@ def _write_stamp(lock: int, stamp: Stamp) -> None:
     os.pwrite(lock, _STAMP.pack(stamp.begun, stamp.finished), 0)
 
 
-def _probe(collection: "Collection") -> None:
+def _probe(collection: "LocalCollection") -> None:
     """Make Chroma load the index, which it puts off until somebody searches."""
     found = collection.get(limit=1, include=["embeddings"])["embeddings"]
     if found is not None and len(found):
         collection.query(query_embeddings=np.asarray(found[:1], dtype=np.float32), n_results=1, include=[])
+
+
+@contextmanager
+def _as_damage() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if _is_chromas(error):
+            raise _damaged() from error
+        raise
 
 
 def _is_chromas(error: BaseException) -> bool:

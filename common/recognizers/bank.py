@@ -14,9 +14,11 @@ _CLOUD = pattern(r"\baws\b|\barn:", re.IGNORECASE)  # whose accounts have twelve
 
 
 def find(runs: Sequence[Run]) -> Iterator[PiiSpan]:
-    """Routing numbers (nine digits) and account numbers (7 to 17 digits), both only where the words before say so."""
+    """Routing numbers (nine digits) and account numbers (7 to 17 digits), both only where words say so."""
     for run in runs:
-        if run.label is Label.ROUTING:
+        if not run.is_worded:
+            continue
+        if run.label is Label.ROUTING or (run.label is None and run.label_after is Label.ROUTING):
             for found in _ROUTING.finditer(run.text, run.start, run.end):
                 if is_routing_number(found[0]):
                     yield PiiSpan(found.start(), found.end(), PiiKind.US_BANK)

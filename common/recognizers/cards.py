@@ -73,7 +73,7 @@ def _last_of_card(run: Run, first: int) -> int | None:
 
 
 def _may_hold(run: Run) -> bool:
-    if run.label is Label.CARD or max(run.lengths) > 12:
+    if max(run.lengths) > 12 or (run.is_worded and run.label is Label.CARD):
         return True
     return len(run.lengths) > 1 and any(groups in run.lengths for groups in _GROUPS)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
-_SIGN = pattern(r"@|%40|\\u0040|&#64;| ?[\[({] ?at ?[\])}] ?| at ", re.IGNORECASE)
+_SIGN = pattern(r"@|%40|\\u0040|&#64;| ?[\[({] ?at ?[\])}] ?| at ")
 _LABEL = r"[^\W_](?:[\w\-]{0,61}[^\W_])?"
 _DOMAIN = pattern(rf"(?:{_LABEL}(?:\.|%2[Ee])){{1,8}}(?:xn--[a-z0-9\-]{{1,59}}|[^\W\d_]{{2,24}})(?![\w@])")
 _LITERAL = pattern(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{3,45}\]")
@@ -25,14 +25,16 @@ _ACCOUNTS_OF_HOSTS = frozenset({"git", "hg", "svn", "gitlab", "gitea"})
 _LOCAL = frozenset("._%+-'~")
 
 
-def find(text: str) -> Iterator[PiiSpan]:
+def find(text: str, lowered: str) -> Iterator[PiiSpan]:
     """Addresses without `mailto:`, brackets and the punctuation after them; `@` may be encoded, or "[at]" spelled out.
 
     Not what only looks like one: a host without a dot (`root@kernel`), a package's version (`foo@1.2.3`), a repository
     (`git@github.com:org/repo`), the user in a URL (`https://user:password@host.example`).
+
+    `lowered` is `text` in lower case and of the same length.
     """
     free = 0  # where the address before ended: what belongs to it is not the local part of the next
-    for sign in _SIGN.finditer(text):
+    for sign in _SIGN.finditer(lowered):
         start = _local_start(text, sign.start(), free)
         if start == sign.start():
             continue
@@ -47,7 +49,7 @@ def find(text: str) -> Iterator[PiiSpan]:
 
 def _domain(text: str, sign: re.Match[str]) -> re.Match[str] | None:
     """What follows the sign for "at" and is a domain written as the sign is: with dots, or with "dot" spelled out."""
-    if sign[0].lower() == " at ":
+    if sign[0] == " at ":
         return _SPOKEN_DOMAIN.match(text, sign.end())
     if sign[0][-1] in " ])}":
         return _SPELLED_DOMAIN.match(text, sign.end())

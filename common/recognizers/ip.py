@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
-_V4 = pattern(r"\d(?<![0-9A-Za-z_.~]\d)\d?\d?\.\d\d?\d?\.\d\d?\d?\.\d\d?\d?(?![0-9A-Za-z_~]|\.\d)", re.ASCII)
+_OCTET = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
+_V4 = pattern(
+    r"\d(?<![0-9A-Za-z_.~]\d)(?:(?<=2)5[0-5]|(?<=2)[0-4]\d|(?<=[01])\d\d|\d)?"
+    rf"\.{_OCTET}\.{_OCTET}\.{_OCTET}(?![0-9A-Za-z_~]|\.\d)",
+    re.ASCII,
+)
 _V6 = pattern(
     r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,33}(?:\.\d{1,3}){0,3}(?:%[0-9A-Za-z]{1,15})?", re.ASCII
 )
-_WORD_BEFORE = pattern(r"[A-Za-z]{1,18}\Z", re.ASCII)
 _BESIDE = " \t\"'`:=([{<>#"
 _BEFORE_VERSIONS = (
     "version", "versions", "release", "releases", "firmware", "build", "section", "sections", "chapter", "paragraph",
     "clause", "article", "revision", "upgrade", "upgraded", "oid", " rev", " ver", " v", "_ver", "_v",
 )  # fmt: skip
-_PRODUCTS = frozenset(
+_PRODUCTS = tuple(
     """chrome chromium headlesschrome firefox safari version edg edge edga opr opera crios fxios vivaldi yabrowser
     samsungbrowser applewebkit okhttp curl wget requests electron brave nginx apache python java node libcurl""".split()
 )
@@ -26,22 +30,17 @@ _PRODUCTS = frozenset(
 def find_4(text: str) -> Iterator[PiiSpan]:
     """Addresses of version 4 in a plain text, without port and prefix length."""
     for found in _V4.finditer(text):
-        if all(len(part) < 4 and int(part) < 256 for part in found[0].split(".")) and not _is_version(text, found):
+        if not _is_version(text, found.start()):
             yield PiiSpan(found.start(), found.end(), PiiKind.IP)
 
 
-def _is_version(text: str, found: re.Match[str]) -> bool:
-    start = found.start()
-    before = text[start - 1 : start]
-    if before in {"/", " "}:
-        product = _WORD_BEFORE.search(text, max(0, start - 20), start - 1)
-        if product is not None and product[0].lower() in _PRODUCTS:
-            return True
-    if (
-        before == "-" and text[max(0, start - 2) : max(0, start - 1)].isalpha()
-    ):  # a file's or package's: foo-1.2.3.4.jar
+def _is_version(text: str, start: int) -> bool:
+    before = text[max(0, start - 24) : start].lower()
+    if before.endswith(("/", " ")) and before[:-1].endswith(_PRODUCTS):
         return True
-    words = text[max(0, start - 24) : start].rstrip(_BESIDE).lower().removesuffix(" is").removesuffix(" to")
+    if before.endswith("-") and before[-2:-1].isalpha():  # a file's or package's: foo-1.2.3.4.jar
+        return True
+    words = before.rstrip(_BESIDE).removesuffix(" is").removesuffix(" to")
     return words.endswith(_BEFORE_VERSIONS) or words in {"v", "ver", "rev"}
 
 
@@ -70,6 +69,6 @@ def _is_version_6(value: str) -> bool:
     groups = [group for group in address.split(":") if group]
     if not groups or not any(map(str.isdigit, address)):
         return False
-    if len(groups) < 3 and max(map(len, groups)) < 3:
+    if len(groups) < 3 and (max(map(len, groups)) < 3 or not any(map(str.isdigit, groups[0]))):
         return address.startswith("::")
     return len(groups) < 6 or any(len(group) != 2 for group in groups)

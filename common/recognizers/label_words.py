@@ -3,7 +3,7 @@
 WORDS = {
     "PHONE": """
         phone phones tel tele telefax fax faxes facsimile mobile mob cell cellular cellphone call calls called calling
-        dial dialed dialled dialing ring text texted sms whatsapp viber telegram hotline helpline landline voicemail
+        dial dialed dialled dialing text texted sms whatsapp viber telegram hotline helpline landline voicemail
         pager msisdn caller callback reach reached ph tollfree toll-free
         handy handynummer rufnummer mobilnummer faxnummer ruf anrufen erreichbar erreichen durchwahl festnetz mobil
         tél portable appeler appelez appelle appelez-moi joindre joignable télécopie contacter
@@ -18,7 +18,7 @@ WORDS = {
         number numbers nummer numéro numero número numer номер номеру номера
     """,
     "PLACE": """
-        contact office home work extension ext emergency daytime evening kontakt contacto contato contatto
+        contact ring office home work extension ext emergency daytime evening kontakt contacto contato contatto
     """,
     "SSN": "ssn ssns social itin tin taxpayer ssnumber",
     "CARD": """

@@ -42,14 +42,15 @@ class Labelled(NamedTuple):
 
 _NOTHING = Labelled(None, direct=False)
 _LABEL_OF = {word: Label[name] for name, words in WORDS.items() for word in words.split()}
-_TO_WORDS = bytes(code if ord("a") <= code <= ord("z") else ord(" ") for code in range(256))
 _SILENT = frozenset({Label.ID, Label.VERSION, Label.UNIT, Label.FILLER})
-_TELLING_WORDS = frozenset(
+# Lower-case words, and their parts, one of which stands beside a number that a label tells.
+TELLING_WORDS = frozenset(
     part.encode() for word, label in _LABEL_OF.items() if label not in _SILENT for part in re.split(r"\W", word)
 ) - {b"", b"a", b"c", b"cc"}
 _NO_PHONES = frozenset({"iphone", "microphone", "headphone", "headphones", "saxophone", "smartphone"})
 _SHARED = pattern(r"[\s,;/&|+()'\"\-]{0,8}(?:or|and|und|oder|y|o|et|ou|e|en|или|и)?[\s,;/&|+()'\"\-]{0,8}\Z")
-_NUMBER = pattern(r"\d[\d .()\-/]{5,64}\d", re.ASCII)
+_NUMBER = pattern(r"\d[\d .()\-/]{5,64}\d|\[[A-Z_]{2,11}(?::[0-9a-f]{8})?\]", re.ASCII)  # or the marker of one
+_SOURCE_FILE = pattern(r"\w\.(?:[ch]|cc|cpp|cs|go|java|js|kt|php|py|rb|rs|ts)\Z")
 
 # `homePhone`, `PHONE_NO` and `téléphone` are two, two and one words.
 _WORD = pattern(r"iPhone|[A-Z]?[a-z\u00b5-\u024f]{1,30}|[A-Z]{1,30}(?![a-z])|[^\W\d_A-Za-z]{1,30}")
@@ -59,24 +60,8 @@ _AROUND_WORDS = "\"'`()[]{}<>*#:;,.!?~=|/\\-\u201c\u201d\u2018\u2019\u00bf\u00a1
 _STRONG = frozenset({Label.PHONE, Label.SSN, Label.CARD, Label.ROUTING, Label.ACCOUNT})
 _NEXT_FIELD = frozenset({"", *",;&|}]\n"})
 _GOES_ON = (", that", ", which", ", it's my", ", it is my")
-_SAID_AFTER = frozenset({Label.PHONE, Label.ACCOUNT, Label.UNIT})
+_SAID_AFTER = frozenset({Label.PHONE, Label.SSN, Label.ROUTING, Label.ACCOUNT, Label.UNIT})
 _DELIMITERS = ",;\t|"
-
-
-def may_label(text: str) -> bool:
-    """Whether any word in `text`, or part of a name (`homePhone`), could call a number a phone's, account's or so."""
-    if not text.isascii():
-        return True
-    lowered = text.lower()
-    return (
-        not _TELLING_WORDS.isdisjoint(lowered.encode().translate(_TO_WORDS).split())
-        or "phon" in lowered
-        or "telef" in lowered
-        or "number" in lowered
-        or "account" in lowered
-        or "card" in lowered
-        or "a/c" in lowered
-    )
 
 
 def label_before(text: str, start: int) -> Labelled:
@@ -87,6 +72,8 @@ def label_before(text: str, start: int) -> Labelled:
         return _of_column(text, start)
     if bare[-1] in ":=":
         key = _FIELD_ENDS.split(bare[:-1].rstrip(_BESIDE_KEYS))[-1]
+        if _SOURCE_FILE.search(key) is not None:  # what follows is a line's number
+            return _NOTHING
         return _nearest(_WORD.findall(key.strip().rpartition(" ")[2] if bare[-1] == "=" else key))
     if bare[-1] == ">":
         return _nearest(_WORD.findall(bare))

@@ -27,8 +27,8 @@ _DATE = pattern(
     r"(?:\d{1,2}([./\-])\d{1,2}\1(?:19|20)?\d\d|(?:19|20)\d\d([./\-])\d\d?\2\d\d?)(?!\d|[./\-]\d)", re.ASCII
 )
 _BREAK = pattern(r" {4,}| [/\-] | {1,3}\.|\. {1,3}|(?<=\d{4}|[ .\-]\d{3}|.[ .\-]\d\d) (?=\()", re.ASCII)
-# An address of the internet; 12.34.56.78 may be a number of Denmark as well.
-_INTERNET = pattern(r"(?!\d\d\.\d\d\.\d\d\.\d\d)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", re.ASCII)
+_INTERNET = pattern(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", re.ASCII)
+_IN_PAIRS = bytes((2, 2, 2, 2))
 _SPACE = pattern(r" ")
 _SAYS_PHONE = frozenset({Label.PHONE, Label.CONTACT, Label.PLACE})
 _OTHER_KINDS = frozenset({Label.SSN, Label.CARD, Label.ROUTING, Label.ACCOUNT, Label.ID, Label.VERSION})
@@ -58,8 +58,7 @@ def _may_hold(run: Run) -> bool:
         or run.text.endswith("+ ", 0, run.start)
         or run.lengths.startswith(tuple(_RUSSIAN))
         or (len(run.groups) > 1 and _INNER.search(run.text, run.start, run.end) is not None)
-        or run.label in _SAYS_PHONE
-        or run.label_after is Label.PHONE
+        or (run.is_worded and (run.label in _SAYS_PHONE or run.label_after is Label.PHONE))
     )
 
 
@@ -110,6 +109,7 @@ def _international_end(run: Run) -> int | None:
         grown = digits if is_trunk_zero else digits + group[0]
         is_complete = text[group.start() - 1] == " " and len(digits) >= 7 and len(grown) > longest(grown) + 2
         is_next = text[group.start() - 1] == "(" and len(digits) > 6
+        is_next = is_next or text[group.start() - 2 : group.start()] == " -"  # +1234567 -2345678: changed lines
         if is_complete or is_next or len(grown) > LONGEST_OF_ALL:
             break
         digits, end = grown, group.end()
@@ -167,7 +167,7 @@ def _is_number(run: Run, start: int, end: int) -> bool:
     count = sum(map(len, groups))
     if not 7 <= count <= 15 or (len(groups) > 1 and _DATE.match(run.text, start, end)):
         return False
-    if _hangs_on(run.text, start, end) or _INTERNET.fullmatch(run.text, start, end) is not None:
+    if _hangs_on(run.text, start, end) or _is_address(run, start, end):
         return False
     label = run.label
     after = run.label_after if end == run.end else None
@@ -178,6 +178,11 @@ def _is_number(run: Run, start: int, end: int) -> bool:
     if label in _OTHER_KINDS or after is Label.UNIT:
         return False
     return (label is Label.CONTACT and count >= 8) or _is_national(run.text, start, end, groups, count)
+
+
+def _is_address(run: Run, start: int, end: int) -> bool:
+    """Whether it is one of the internet: four groups, unless words right before say that 12.34.56.78 is a phone's."""
+    return _INTERNET.fullmatch(run.text, start, end) is not None and not (run.lengths == _IN_PAIRS and run.direct)
 
 
 def _is_bare(run: Run, count: int, after: Label | None) -> bool:

@@ -25,13 +25,14 @@ class Run:
 
     `label` is what the words before the run call it: no words stand within, so it holds for every number in it.
     It is asked for late, for most runs are told apart by their digits. `lengths` has the lengths of the groups of
-    digits, as bytes, so that `bytes((3, 3, 4)) in lengths` is quick.
+    digits, as bytes, so that `bytes((3, 3, 4)) in lengths` is quick. Where the text `is_worded`, a word somewhere in it
+    could say that a number is a phone's, a card's and so on: where not, labels need not be asked for that.
     """
 
-    __slots__ = ("_labelled", "digits", "end", "groups", "lengths", "start", "text")
+    __slots__ = ("_labelled", "digits", "end", "groups", "is_worded", "lengths", "start", "text")
 
-    def __init__(self, text: str, start: int, end: int) -> None:
-        self.text, self.start, self.end = text, start, end
+    def __init__(self, text: str, start: int, end: int, *, is_worded: bool) -> None:
+        self.text, self.start, self.end, self.is_worded = text, start, end, is_worded
         self.groups: list[str] = _GROUP.findall(text, start, end)
         self.lengths = bytes(min(len(group), 255) for group in self.groups)
         self.digits = sum(map(len, self.groups))
@@ -56,7 +57,7 @@ class Run:
         return label_after(self.text, self.end)
 
 
-def runs(text: str) -> list[Run]:
+def runs(text: str, *, is_worded: bool) -> list[Run]:
     """Stretches of digits, spaces and `.-()/` with seven digits or more, left to right, in a plain text.
 
     None begins or ends within a word (`blk_3886504906413`, `70867728950e`), or begins with a date of the form
@@ -70,5 +71,5 @@ def runs(text: str) -> list[Run]:
             end = start + len(_LAST_GROUP.sub("", text[start:end]))
             if _SEVEN_DIGITS.match(text, start, end) is None:
                 continue
-        found.append(Run(text, start, end))
+        found.append(Run(text, start, end, is_worded=is_worded))
     return found

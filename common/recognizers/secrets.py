@@ -57,7 +57,7 @@ def _in_runs(text: str, lowered: str, runs: list[str]) -> list[PiiSpan]:
     from common.recognizers import known_secrets, unnamed_secrets
 
     found = known_secrets.find(text, runs)
-    if unnamed_secrets.may_be(runs):
+    if unnamed_secrets.may_hold(text, runs):
         found += unnamed_secrets.find(text, lowered)
     if "MII" in text or "MHcC" in text or "b3BlbnNz" in text:
         from common.recognizers import private_keys

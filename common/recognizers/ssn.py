@@ -29,7 +29,7 @@ def find(runs: Sequence[Run]) -> Iterator[PiiSpan]:
         if _SWISS_GROUPS in run.lengths:
             for found in _SWISS.finditer(run.text, run.start, run.end):
                 yield PiiSpan(found.start(), found.end(), PiiKind.SSN)
-        if run.label is Label.SSN:
+        if run.is_worded and (run.label is Label.SSN or (run.label is None and run.label_after is Label.SSN)):
             for found in _BARE.finditer(run.text, run.start, run.end):
                 if is_assignable(found[0]):
                     yield PiiSpan(found.start(), found.end(), PiiKind.SSN)
@@ -37,7 +37,8 @@ def find(runs: Sequence[Run]) -> Iterator[PiiSpan]:
 
 def _grouped(run: Run) -> Iterator[PiiSpan]:
     for found in _GROUPED.finditer(run.text, run.start, run.end):
-        if is_assignable(found[0]) and (found[1] == "-" or run.label not in _OTHER_KINDS):
+        is_said = run.is_worded and run.label is Label.SSN  # numbers that were never assigned are written too
+        if is_said or (is_assignable(found[0]) and (found[1] == "-" or run.label not in _OTHER_KINDS)):
             yield PiiSpan(found.start(), found.end(), PiiKind.SSN)
 
 

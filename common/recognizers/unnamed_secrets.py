@@ -42,8 +42,10 @@ _PROVIDERS = pattern(
 _HEX_LENGTHS = frozenset((32, 37, 40, 48, 64))
 
 
-def may_be(runs: list[str]) -> bool:
-    """Whether one of `runs`, the long words of a text, could be random: letters and digits, but no UUID."""
+def may_hold(text: str, runs: list[str]) -> bool:
+    """Whether one of `runs`, the long words of `text`, could be a literal and random: mixed, but no UUID."""
+    if "=" not in text and '"' not in text and "'" not in text:
+        return False
     for run in runs:
         if run.isalnum():
             if not run.isalpha() and not run.isdigit():

@@ -9,10 +9,9 @@ others that print to the terminal get nothing; all others (files, collectors, py
 
 import logging
 import sys
-import sysconfig
 import threading
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from common.telemetry import log_counts
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ACCESS_LOG = "gunicorn.access"  # written only where somebody asked gunicorn for it
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class Pipeline(NamedTuple):
@@ -97,7 +95,14 @@ def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
 @lru_cache(maxsize=2_000)
 def _is_library(path: str) -> bool:
     """Whether code there is somebody else's, whose chatter below a warning nobody here reads."""
-    return path.startswith(_LIBRARIES)
+    return path.startswith(_libraries())
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    import sysconfig  # for the few that log so; it takes a millisecond of a start
+
+    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def _others(logger: logging.Logger) -> Iterator[logging.Handler]:

@@ -126,9 +126,7 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
 def _route(router: Router, text: str) -> Route:
     started = time.monotonic()
     route = router.route(text)
-    metrics_collector.record_intent_classification(
-        route.intent, route.confidence, time.monotonic() - started
-    )
+    metrics_collector.record_intent_classification(route.intent, route.confidence, time.monotonic() - started)
     return route
 
 

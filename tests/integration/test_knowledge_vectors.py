@@ -3,24 +3,30 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Never
+from typing import TYPE_CHECKING, Never, cast
 
 import chromadb
 import httpx
 import numpy as np
 import pytest
+from chromadb.config import Settings
 from chromadb.errors import ChromaAuthError, InternalError, InvalidArgumentError
 
-from common.knowledge import chroma_disk
-from common.knowledge.chroma import ChromaIndex, _as_problem, collection_name
+from common.knowledge import chroma_disk, chroma_local
+from common.knowledge.chroma import _HNSW, ChromaIndex, _as_problem, _max_batch, collection_name
 from common.knowledge.chroma_disk import ChromaFolder
 from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsUnavailable
 from common.llm.embeddings import FloatMatrix
 from common.settings import InvalidSettings
 from tests.integration.conftest import MakeVectors
 from tests.knowledge_fakes import DIMENSIONS, WordEmbedder
+
+if TYPE_CHECKING:
+    from chromadb.api.client import Client
 
 
 def unit_rows(count: int, seed: int = 0) -> FloatMatrix:
@@ -254,13 +260,70 @@ def test_a_folder_that_cannot_be_emptied_says_why(tmp_path: Path, monkeypatch: p
     assert index.count() == 0
 
 
+@contextmanager
+def chromas_client(folder: Path) -> Iterator["Client"]:
+    """Chroma's own client on `folder`."""
+    client = cast("Client", chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False)))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@pytest.mark.filterwarnings("ignore:legacy embedding function config:DeprecationWarning")  # said of any without one
+def test_chromas_own_client_reads_what_we_write(tmp_path: Path) -> None:
+    rows = unit_rows(30)
+    index = ChromaIndex.on_disk(tmp_path, WordEmbedder())
+    index.upsert(entries(rows))
+    with chromas_client(tmp_path) as client:
+        theirs = client.get_collection(collection_name(WordEmbedder()), embedding_function=None)
+        found = theirs.query(query_embeddings=rows[:1], n_results=5, include=["distances"])
+        assert found["ids"][0] == list(index.search(rows[0], 5))
+        assert theirs.get(where={"document_id": "d2"})["ids"] == [f"r:{row}" for row in range(2, 30, 3)]
+        made = client.create_collection("made", configuration={"hnsw": _HNSW}, embedding_function=None)
+        assert made.configuration == theirs.configuration
+
+
+def test_we_read_what_chromas_own_client_writes(tmp_path: Path) -> None:
+    rows = unit_rows(30)
+    with chromas_client(tmp_path) as client:
+        name = collection_name(WordEmbedder())
+        theirs = client.create_collection(name, configuration={"hnsw": _HNSW}, embedding_function=None)
+        theirs.upsert(
+            ids=[entry.id for entry in entries(rows)],
+            embeddings=rows,
+            metadatas=[dict(entry.attributes) for entry in entries(rows)],
+        )
+        most = client.get_max_batch_size()
+    index = ChromaIndex.on_disk(tmp_path, WordEmbedder())
+    assert (index.count(), index.ids()) == (30, {f"r:{row}" for row in range(30)})
+    assert next(iter(index.search(rows[7], 5))) == "r:7"
+    assert set(index.search(rows[7], 30, {"document_id": "d1"})) == {f"r:{row}" for row in range(1, 30, 3)}
+    with index._access.reading() as ours:
+        assert _max_batch(ours) == most
+
+
+def test_a_folder_is_searched_without_chromas_client(tmp_path: Path) -> None:
+    ChromaIndex.on_disk(tmp_path, WordEmbedder()).upsert(entries(unit_rows(3)))
+    script = """
+import sys
+from pathlib import Path
+from common.knowledge.chroma import ChromaIndex
+from tests.knowledge_fakes import WordEmbedder
+
+assert len(ChromaIndex.on_disk(Path(sys.argv[1]), WordEmbedder()).search(WordEmbedder().embed_query("lien"), 5)) == 3
+assert "chromadb" not in sys.modules, "half a second of each instance's first answer"
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+
+
 def test_a_mistake_of_ours_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> Never:
         raise KeyError
 
     with pytest.raises(KeyError), ChromaFolder(tmp_path, fail).reading():
         pass
-    monkeypatch.setattr(chromadb, "PersistentClient", fail)
+    monkeypatch.setattr(chroma_local, "LocalChroma", fail)
     index = ChromaIndex.on_disk(tmp_path, WordEmbedder())
     with pytest.raises(KeyError):
         index.count()

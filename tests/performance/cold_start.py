@@ -1,7 +1,8 @@
 """Cold starts: from the start of a process to its first answer, against a bare hello-world function.
 
-All start alternately in one run, with compiled bytecode, as the framework starts them in the cloud; what counts is the
-ratio of medians, since times differ from machine to machine and from minute to minute.
+All start alternately in one run, with compiled bytecode, as the framework starts them in the cloud. Times differ from
+machine to machine and from minute to minute; so each start is compared with the hello-world of its own round, and what
+counts is the median of these ratios.
 """
 
 import compileall
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def seconds_to_answer(start: Start, data: Path) -> float:
     return taken
 
 
-def measure(*, rounds: int = 7) -> list[tuple[str, str]]:
+def measure(*, rounds: int = 11) -> list[tuple[str, str]]:
     """Name and figure of each kind of start. The first of each is not counted: it may still write bytecode."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -98,18 +99,16 @@ def measure(*, rounds: int = 7) -> list[tuple[str, str]]:
                 seconds = seconds_to_answer(start, folder / "data")
                 if number > 0:
                     taken[start.name].append(seconds)
-    bare = statistics.median(taken["hello-world"])
-    return [
-        (f"cold start: {start.name}", _figure(start, statistics.median(taken[start.name]), bare))
-        for start in starts(hello)
-    ]
+    bare = taken["hello-world"]
+    return [(f"cold start: {start.name}", _figure(start, taken[start.name], bare)) for start in starts(hello)]
 
 
-def _figure(start: Start, seconds: float, bare: float) -> str:
-    figure = f"{seconds:.2f} s"
+def _figure(start: Start, taken: Sequence[float], bare: Sequence[float]) -> str:
+    """`taken` and `bare` are seconds, of the same rounds in the same order."""
+    figure = f"{statistics.median(taken):.2f} s"
     if start.most is None:
         return figure
-    ratio = seconds / bare
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(taken, bare, strict=True))
     verdict = "" if ratio <= start.most else ", MISSED"
     return f"{figure}, {ratio:.2f} x hello-world (at most {start.most}{verdict})"
 

@@ -1,8 +1,10 @@
 """The settings: where they come from, how each kind is read, and what is said of those that cannot be used."""
 
+import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 
@@ -57,6 +59,27 @@ def test_the_file_may_quote_comment_and_refer(monkeypatch: pytest.MonkeyPatch) -
 def test_a_folder_called_env_is_no_file_of_settings() -> None:
     Path(".env").mkdir()
     assert load_settings().port == 8000
+
+
+def test_a_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_bytes(b"GEMINI_API_KEY=hunter2\xff")
+    assert refused() == ".env: is no UTF-8 text"
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Never:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), ".env")
+
+    Path(".env").write_text("PORT=1", encoding="utf-8")
+    monkeypatch.setattr("dotenv.dotenv_values", refuse)
+    assert refused() == ".env: cannot be read (Permission denied)"
+
+
+def test_secrets_may_come_through_a_pipe() -> None:
+    os.mkfifo(".env")
+    with ThreadPoolExecutor() as threads:
+        threads.submit(Path(".env").write_text, "PORT=1\n", encoding="utf-8")
+        assert load_settings().port == 1
 
 
 @pytest.mark.parametrize("name", ["LOG_LEVEL", "log_level", "Log_Level"])

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.unit.common.recognizers.finding import secrets_in
+
 LETTERS = "aB3dE5gH7jK9mN1pQ3sT5vW7xZ"
 HEX = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 UPPER = "A2B3C4D5E6F7G2H3"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.unit.common.recognizers.finding import secrets_in
+
 DASHES = "-" * 5
 BODY = "MIIE" + "vQIBADANBgkqhkiG9w0BAQEFAASC" + "aB3dE5gH" * 4
 LINES = "\n".join([BODY] * 4)
