@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Like pip, trust what the machine trusts, where it says so: companies put their own certificate there.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
 BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
 .PHONY: help run test lint format bench lock migration env-example clean
@@ -37,9 +38,10 @@ format: .venv/.dev ## Format and mend what can be mended by itself.
 bench: .venv/.dev ## The figures that the product promises, as a table.
 	@$(BIN)/python -m tests.performance
 
-lock: .venv/.uv ## Compile the locks from requirements*.in.
-	@for name in requirements requirements-dev requirements-legacy; do \
-		$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet $$name.in -o $$name.txt; done
+lock: .venv/.uv ## Compile the locks from requirements*.in; what is run is what is tested.
+	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) requirements.in -c requirements-dev.txt -o requirements.txt
+	@$(COMPILE) requirements-legacy.in -o requirements-legacy.txt
 
 migration: .venv/.dev ## A new migration from the tables; NAME=what_changes.
 	@$(BIN)/python -m common.database.migrations "$(NAME)"

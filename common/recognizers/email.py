@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 
+from common.recognizers import gates
 from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
+_AT = pattern("@")
 _SIGN = pattern(r"@|%40|\\u0040|&#64;| ?[\[({] ?at ?[\])}] ?| at ")
 _LABEL = r"[^\W_](?:[\w\-]{0,61}[^\W_])?"
 _DOMAIN = pattern(rf"(?:{_LABEL}(?:\.|%2[Ee])){{1,8}}(?:xn--[a-z0-9\-]{{1,59}}|[^\W\d_]{{2,24}})(?![\w@])")
@@ -34,7 +36,8 @@ def find(text: str, lowered: str) -> Iterator[PiiSpan]:
     `lowered` is `text` in lower case and of the same length.
     """
     free = 0  # where the address before ended: what belongs to it is not the local part of the next
-    for sign in _SIGN.finditer(lowered):
+    signs = _SIGN if gates.may_hold_encoded_at(lowered) else _AT
+    for sign in signs.finditer(lowered):
         start = _local_start(text, sign.start(), free)
         if start == sign.start():
             continue

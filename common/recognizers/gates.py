@@ -99,9 +99,13 @@ def padded(text: str) -> str:
 
 def may_hold_emails(lowered: str) -> bool:
     """Whether an "@" is in a text, given in lower case, encoded or spelled out."""
+    return "@" in lowered or may_hold_encoded_at(lowered)
+
+
+def may_hold_encoded_at(lowered: str) -> bool:
+    """Whether an "@" is in a text, given in lower case, in any other form than itself."""
     return (
-        "@" in lowered
-        or "%40" in lowered
+        "%40" in lowered
         or " dot " in lowered
         or "u0040" in lowered
         or "&#64;" in lowered

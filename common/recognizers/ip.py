@@ -8,11 +8,9 @@ from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
-_V4 = pattern(
-    r"\d(?<![0-9A-Za-z_.~]\d)(?:(?<=2)5[0-5]|(?<=2)[0-4]\d|(?<=[01])\d\d|\d)?"
-    rf"\.{_OCTET}\.{_OCTET}\.{_OCTET}(?![0-9A-Za-z_~]|\.\d)",
-    re.ASCII,
-)
+# Begins at the first dot, for dots are rarer than digits; the number before it is read backwards.
+_V4 = pattern(rf"\.(?<=\d\.){_OCTET}\.{_OCTET}\.{_OCTET}(?![0-9A-Za-z_~]|\.\d)", re.ASCII)
+_FIRST = pattern(rf"(?<![0-9A-Za-z_.~]){_OCTET}\Z", re.ASCII)
 _V6 = pattern(
     r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,33}(?:\.\d{1,3}){0,3}(?:%[0-9A-Za-z]{1,15})?", re.ASCII
 )
@@ -30,8 +28,9 @@ _PRODUCTS = tuple(
 def find_4(text: str) -> Iterator[PiiSpan]:
     """Addresses of version 4 in a plain text, without port and prefix length."""
     for found in _V4.finditer(text):
-        if not _is_version(text, found.start()):
-            yield PiiSpan(found.start(), found.end(), PiiKind.IP)
+        first = _FIRST.search(text, max(0, found.start() - 3), found.start())
+        if first is not None and not _is_version(text, first.start()):
+            yield PiiSpan(first.start(), found.end(), PiiKind.IP)
 
 
 def _is_version(text: str, start: int) -> bool:

@@ -16,7 +16,8 @@ _PLACEHOLDER = pattern(
     |(?:your|insert|example|sample|dummy|placeholder|redacted|removed|hidden|masked|filtered|todo|fixme)
        (?:[-_ .]?[A-Za-z]{1,20}){0,8}[-_ .!0-9]{0,3}\Z
     |(?:my|the|some|enter|replace|change|put|add|fake|test)(?:[-_ .][A-Za-z]{1,20}){1,8}\Z
-    |(?:List|Dict|Optional|Union|Set|Tuple)\[|.{1,200}:\Z|[x*!]:\d{1,6}:|0x[0-9a-f]{1,8}\Z   # a type, a prompt, a constant
+    |(?:List|Dict|Optional|Union|Set|Tuple)\[|.{1,200}:\Z|0x[0-9a-f]{1,8}\Z   # a type, a prompt, a constant
+    |[x*!]:\d{1,6}:                                     # a line of /etc/passwd
     |(?:vault|arn|file|env|op|ref|ssm|secretsmanager|secret|sm|data|https?|kms):[^\d]
     |.{0,64}(?:redacted|placeholder|goes.here|[_-]here\b|\bhere\Z|change.?me)
     """,

@@ -11,6 +11,7 @@ from tests.unit.common.recognizers.finding import found
         ("routing number 021000021", "021000021"),
         ("ABA: 021000021", "021000021"),
         ("routing no. 021 000 021", "021 000 021"),
+        ("021000021 is the routing transit number", "021000021"),
         ("account number 12345678", "12345678"),
         ("acct# 000123456789", "000123456789"),
         ("a/c no 12345678901", "12345678901"),
@@ -37,6 +38,7 @@ def test_a_number_is_found_where_words_say_what_it_is(text: str, number: str) ->
         "the account of the service was 3 days old, 12345678 seen",
         "arn:aws:iam, account 123456789012",
         "1234 5678, the account",
+        "Account [US_BANK] to 15433692",
     ],
 )
 def test_other_digits_are_left(text: str) -> None:

@@ -16,6 +16,9 @@ from tests.unit.common.recognizers.finding import found
         ("[2001:db8::1]:443", "2001:db8::1"),
         ("fe80::1%eth0 is up", "fe80::1%eth0"),
         ("::1", "::1"),
+        ("ff02::fb", "ff02::fb"),
+        ("call us, the host is 203.0.113.7", "203.0.113.7"),
+        ("ext 4660 needs access from 10.20.30.40", "10.20.30.40"),
         ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
         ("2001:0db8:85a3:0000:0000:8a2e:0370:7334", "2001:0db8:85a3:0000:0000:8a2e:0370:7334"),
         ("2001:db8:0:0:1:0:0:1 came", "2001:db8:0:0:1:0:0:1"),
@@ -49,6 +52,7 @@ def test_an_address_is_found_without_port_and_brackets(text: str, address: str) 
         "x 1:2:3:4:5:6:7:8:9 y",
         "::",
         "Foo::1",
+        "add::1",
         "sum:1:2:3:4:5:6:7",
     ],
 )

@@ -86,6 +86,11 @@ def test_numbers_in_a_row_are_found_one_by_one(text: str, numbers: list[str]) ->
     "text",
     [
         "order 4155550132",
+        "token ring 12345678",
+        "diff +1234567 -2345678 lines",
+        "Numer telefonu: [PHONE], ul. 58779 5394 Graz",
+        "Numer telefonu: [PHONE:3f2a91c4], ul. 58779 5394 Graz",
+        "phone home from 10.20.30.40",
         "phone home from 152.141.189.144",
         "order number: 415-555-0132",
         '{"orderId": 4155550132}',

@@ -18,6 +18,9 @@ from tests.unit.common.recognizers.finding import found
         ("ITIN 912-70-1234", "912-70-1234"),
         ("name,ssn\nJane,078051120", "078051120"),
         ("078–05–1120", "078–05–1120"),
+        ("TIN: 912-93-1234", "912-93-1234"),
+        ("078051120 is my social security number", "078051120"),
+        ("user.ssn: 078051120", "078051120"),
         ("AHV 756.1234.5678.97", "756.1234.5678.97"),
     ],
 )
@@ -28,6 +31,7 @@ def test_a_number_is_found_grouped_anywhere_and_bare_where_words_say_so(text: st
 @pytest.mark.parametrize(
     "text",
     [
+        "ssn_parser.c:078051120",
         "078051120",
         "SSN 000051120",
         "000-12-3456",
