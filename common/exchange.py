@@ -1,6 +1,5 @@
 """One request from its first line to its last byte: its server span, its measures and its line in the log."""
 
-import threading
 import time
 
 from common import logging, tracing
@@ -15,8 +14,7 @@ NO_ROUTE = "-"
 
 log = logging.get_logger("function")
 
-_warm: set[str] = set()
-_warm_lock = threading.Lock()
+_warm: dict[str, object] = {}
 
 
 class Exchange:
@@ -75,10 +73,6 @@ class Exchange:
 
 
 def _count_cold_start(function: str) -> None:
-    if function in _warm:
-        return
-    with _warm_lock:
-        if function in _warm:
-            return
-        _warm.add(function)
-    metrics_collector.record_cold_start(function)
+    mark = object()
+    if function not in _warm and _warm.setdefault(function, mark) is mark:  # one thread alone finds its own mark there
+        metrics_collector.record_cold_start(function)

@@ -154,9 +154,11 @@ def may_label(lowered: str) -> bool:
 
 @cache
 def _telling_words() -> frozenset[bytes]:
-    from common.recognizers.labels import TELLING_WORDS
+    """Words that stand beside numbers and say what they are; each part of those with a hyphen. "cc" is in too many."""
+    from common.recognizers.label_words import SILENT, WORDS
 
-    return TELLING_WORDS
+    words = " ".join(words for label, words in WORDS.items() if label not in SILENT)
+    return frozenset(words.replace("-", " ").encode().split()) - {b"cc"}
 
 
 def _has_groups(shape: str) -> bool:

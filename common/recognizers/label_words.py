@@ -56,6 +56,8 @@ WORDS = {
         die das mein meine au le la est mon ma sur al el es mi por en il mio è op het mijn på är na moje по на это мой
     """,
 }
+# Labels that never make a number one of the kinds, but only keep it from being one, or stand between.
+SILENT = frozenset({"ID", "VERSION", "UNIT", "FILLER"})
 # Parts of words, for languages that join them or do not part them: Telefonnummer, мобильному, 电话号码是.
 PARTS_OF_PHONE = """phone telefon telefoon telefono teléfono téléphon rufnummer mobilnummer mobilfunk handynummer
     faxnummer телефон звон 电话 手机 電話 携帯 手機 传真 전화 휴대폰 연락처 โทร""".split()

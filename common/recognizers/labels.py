@@ -42,11 +42,6 @@ class Labelled(NamedTuple):
 
 _NOTHING = Labelled(None, direct=False)
 _LABEL_OF = {word: Label[name] for name, words in WORDS.items() for word in words.split()}
-_SILENT = frozenset({Label.ID, Label.VERSION, Label.UNIT, Label.FILLER})
-# Lower-case words, and their parts, one of which stands beside a number that a label tells.
-TELLING_WORDS = frozenset(
-    part.encode() for word, label in _LABEL_OF.items() if label not in _SILENT for part in re.split(r"\W", word)
-) - {b"", b"a", b"c", b"cc"}
 _NO_PHONES = frozenset({"iphone", "microphone", "headphone", "headphones", "saxophone", "smartphone"})
 _SHARED = pattern(r"[\s,;/&|+()'\"\-]{0,8}(?:or|and|und|oder|y|o|et|ou|e|en|или|и)?[\s,;/&|+()'\"\-]{0,8}\Z")
 _NUMBER = pattern(r"\d[\d .()\-/]{5,64}\d|\[[A-Z_]{2,11}(?::[0-9a-f]{8})?\]", re.ASCII)  # or the marker of one

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from common.logging import get_logger
 from common.once import once
-from common.settings import InvalidSettings, Settings, settings
+from common.settings import Settings, settings
 from common.telemetry.delivery import Delivery
 
 if TYPE_CHECKING:
@@ -201,10 +201,7 @@ def _left(deadline: float) -> float:
 @once
 def pusher() -> Delivery | None:
     """This instance's push, made at its first use; None where there is no gateway, or its address cannot be used."""
-    try:
-        found = settings()
-    except InvalidSettings:  # each request says so already
-        return None
+    found = settings()
     if found.pushgateway_url is None:
         return None
     try:

@@ -59,9 +59,7 @@ def test_a_bad_setting_is_named_without_its_value(
 ) -> None:
     monkeypatch.setenv("PORT", "s3cret")
     assert call(monkeypatch, "run") == 2
-    assert capsys.readouterr().err == (
-        "loancheck: PORT: must be a whole number\n"
-    )
+    assert capsys.readouterr().err == ("loancheck: PORT: must be a whole number\n")
 
 
 @pytest.mark.parametrize(

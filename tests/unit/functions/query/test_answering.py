@@ -18,7 +18,7 @@ from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, ModelTimeout, Pa
 from common.metrics import REGISTRY
 from common.problems import InvalidRequest, NotFound
 from common.settings import load_settings
-from functions.query import answering
+from functions.query import answering, tools
 from functions.query.agent import AgentCard, Ask, Reply, Retrieved, Status
 from functions.query.agents import knowledge
 from functions.query.answering import Service
@@ -402,3 +402,17 @@ def test_a_query_is_a_span_for_each_of_its_parts() -> None:
     with recording() as spans:
         ask(ON_LENDING)
     assert {"classify_intent", "invoke_agent knowledge", "plan", "chat gemini-3.8-flash"} <= spans.finish().keys()
+
+
+@pytest.mark.usefixtures("service")
+def test_spans_of_the_model_hold_what_was_said_only_where_that_is_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "settings", lambda: load_settings(trace_content=True))
+    with recording(trace_content=True) as spans:
+        ask(f"{ON_LENDING} I am jane.roe@example.com")
+    attributes = dict(spans.finish()["chat gemini-3.8-flash"].attributes or {})
+    assert "I am [EMAIL]" in str(attributes["gen_ai.input.messages"])
+    assert "gen_ai.output.messages" in attributes
+    with recording() as spans:
+        monkeypatch.setattr(tools, "settings", load_settings)
+        ask(ON_LENDING)
+    assert not any("messages" in name for name in spans.finish()["chat gemini-3.8-flash"].attributes or {})
