@@ -12,7 +12,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER_METHOD = "_OTHER"  # OpenTelemetry's word for methods that HTTP does not know: they may be any text
 NO_ROUTE = "-"
 
-log = logging.get_logger("function")
+log = logging.component_logger("function")
 
 _warm: dict[str, object] = {}
 

@@ -21,7 +21,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.routing import Map, Rule
 
 from common.exchange import Exchange
-from common.logging import bind_context, frames_of, get_logger, setup_logging
+from common.logging import bind_context, component_logger, frames_of, setup_logging
 from common.metrics import exposition
 from common.model_names import ModelName, model_of
 from common.pii import mask
@@ -37,7 +37,8 @@ from common.problems import (
 )
 from common.request_body import pass_over_body, read_body
 from common.settings import InvalidSettings
-from common.tracing import current, setup_tracing
+from common.telemetry import semconv
+from common.tracing import current_span, setup_tracing
 
 if TYPE_CHECKING:  # pydantic is for bodies and answers; a process runs and is asked for its health without it
     from pydantic import BaseModel
@@ -49,7 +50,7 @@ SMALL_BODY_BYTES = 64_000
 
 Body = TypeVar("Body", bound="BaseModel | None")
 
-log = get_logger("function")
+log = component_logger("function")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,11 +282,11 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 def _correlate(request: flask.Request) -> Correlation:
     wanted = request.headers.get("X-Request-ID", "")
     is_usable = _REQUEST_ID.fullmatch(wanted) and mask(wanted) == wanted  # it goes into every line of the log
-    span = current()
-    return Correlation(
-        request_id=wanted if is_usable else secrets.token_hex(16),
-        trace_id=span.trace_id if span else secrets.token_hex(16),
-    )
+    request_id = wanted if is_usable else secrets.token_hex(16)
+    span = current_span()
+    assert span is not None  # the exchange's
+    span.set(semconv.REQUEST_ID, request_id)
+    return Correlation(request_id=request_id, trace_id=span.context.trace_id)
 
 
 def _problem(error: Exception, correlation: Correlation, exchange: Exchange) -> flask.Response:

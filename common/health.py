@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.health_runs import Check, CheckedComponent, ComponentHealth, Fact, Fault, Finding, Status
-from common.logging import get_logger
+from common.logging import component_logger
 from common.settings import Settings, settings
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 Observer = Callable[[str, bool, float], None]
 """Told of each check: the component's name, whether it is healthy, and how many seconds the check took."""
 
-log = get_logger("health")
+log = component_logger("health")
 
 _last: "HealthChecker | None" = None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from common.logging import frames_of, get_logger
+from common.logging import component_logger, frames_of
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 Fact = str | int | float | bool | None
@@ -17,7 +17,7 @@ HANGING_SECONDS = 10.0  # what has not answered for so long is as good as gone
 _MOMENT_SECONDS = 0.02  # an instance that stood still between two requests has runs that end as soon as it goes on
 _REFRESH_SHARE = 0.5  # of the time that an outcome is kept: from then on it is asked for again, without waiting
 
-log = get_logger("health")
+log = component_logger("health")
 
 
 class Fault(Exception):

@@ -47,9 +47,9 @@ FIELDS = BOUNDED_FIELDS | frozenset(
 )  # fmt: skip
 
 Component = Literal[
-    "query", "router", "retrieval", "planner", "critique", "model", "database", "documents", "health", "security",
-    "cost",
-]  # fmt: skip
+    "function", "query", "router", "retrieval", "planner", "critique", "model", "knowledge", "documents", "database",
+    "health", "security", "cost", "emulator",
+]  # fmt: skip  # fmt: skip
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})  # noqa: B039  # never changed in place

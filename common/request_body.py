@@ -7,7 +7,7 @@ import flask
 import werkzeug.exceptions
 from werkzeug.wsgi import get_input_stream
 
-from common.logging import get_logger
+from common.logging import component_logger
 from common.pii import mask
 from common.problems import AssistantError, BadRequest, FieldError, InvalidRequest, TooLarge, UnsupportedMediaType
 
@@ -18,7 +18,7 @@ MAX_PASSED_OVER_BYTES = 32 * 1024 * 1024  # what Cloud Run takes at most
 MAX_POINTER_CHARACTERS = 100
 PIECE_BYTES = 65_536
 
-log = get_logger("function")
+log = component_logger("function")
 
 
 def read_body(request: flask.Request, model: "type[BaseModel]", max_bytes: int) -> "BaseModel":

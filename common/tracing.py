@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttributeValue", "Attributes", "Kind", "Span", "Trace", "TraceContext", "current", "current_span", "flush_due",
-    "inject", "outgoing_headers", "server_span", "setup_tracing", "shutdown", "span", "trace_async", "trace_critique",
-    "trace_database", "trace_intent_classifier", "trace_model", "trace_planner", "trace_retriever", "trace_sync",
-    "use_pipeline",
+    "inject", "outgoing_headers", "server_span", "setup_tracing", "shutdown", "span", "tell_span", "trace_async",
+    "trace_critique", "trace_database", "trace_intent_classifier", "trace_model", "trace_planner", "trace_retriever",
+    "trace_sync", "use_pipeline",
 ]  # fmt: skip
 
 _pipeline: "Pipeline | None" = None
@@ -75,6 +75,14 @@ def current() -> TraceContext | None:
 def current_span() -> Span | None:
     """The innermost open span; None outside any."""
     return active_tracer().current()
+
+
+def tell_span(attributes: Attributes) -> None:
+    """Set attributes of the innermost open span; nothing outside any."""
+    found = current_span()
+    if found is not None:
+        for name, value in attributes.items():
+            found.set(name, value)
 
 
 def outgoing_headers() -> dict[str, str]:

@@ -7,14 +7,14 @@ import signal
 import threading
 from collections.abc import Callable
 
-from common.logging import frames_of, get_logger, setup_logging
+from common.logging import component_logger, frames_of, setup_logging
 from common.problems import Unavailable
 from common.settings import Settings
 from local.catalogue import ROOT, load_catalogue
 
 EXAMPLE_QUESTION = "What is the supervisory loan-to-value limit for raw land?"
 
-log = get_logger("emulator")
+log = component_logger("emulator")
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> None:

@@ -4,12 +4,12 @@ import tempfile
 from pathlib import Path
 
 from common.knowledge.store import knowledge_store
-from common.logging import get_logger
+from common.logging import component_logger
 from common.settings import Settings
 from local.ingest import Outcome, Put, find, ingest
 from local.refusal import Refused
 
-log = get_logger("state")
+log = component_logger("emulator")
 
 
 class NotWritable(Refused):

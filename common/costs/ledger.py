@@ -9,9 +9,10 @@ from sqlalchemy import Connection, insert, select
 
 from common.database.tables import ledger_entries
 from common.metrics import metrics_collector
+from common.telemetry import semconv
 
 CANCELLED = "cancelled"  # the outcome of a call that nobody waited for any more
-OPERATIONS = {"embed": "embeddings"}  # `gen_ai.operation.name` by step; every other step is a chat
+OPERATIONS = {"embed": semconv.OPERATION_EMBEDDINGS}  # `gen_ai.operation.name` by step; every other step is a chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def measure(entry: LedgerEntry) -> None:
     metrics_collector.record_model_call(
         model=entry.model_asked,
         provider=entry.provider,
-        operation=OPERATIONS.get(entry.step, "chat"),
+        operation=OPERATIONS.get(entry.step, semconv.OPERATION_CHAT),
         seconds=entry.duration_ms / 1000,
         outcome=entry.outcome,
         error_type=entry.outcome if failed else None,

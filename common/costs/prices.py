@@ -29,17 +29,20 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from common.llm.chat import TokenUsage
-from common.logging import get_logger
+from common.logging import component_logger
 from common.once import once
 from common.settings import InvalidSettings, settings
+from common.telemetry import semconv
 
 if TYPE_CHECKING:
     from genai_prices.types import TieredPrices
 
-log = get_logger("prices")
+log = component_logger("cost")
 
 BUILT_IN = Path(__file__).with_name("prices.json")
-LIBRARY_PROVIDERS = {"gcp.gemini": "google", "gcp.vertex_ai": "google", "gcp.gen_ai": "google"}
+LIBRARY_PROVIDERS = dict.fromkeys(
+    (semconv.PROVIDER_GEMINI, semconv.PROVIDER_VERTEX_AI, semconv.PROVIDER_GOOGLE), "google"
+)
 
 # Nine places a million tokens are fifteen a token: what the ledger's column holds exactly.
 UsdPerMillion = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)]

@@ -11,11 +11,11 @@ from common.knowledge.lexical import DOCUMENT_ID
 from common.knowledge.sentence_vectors import unpack_vectors
 from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsLost, VectorsUnavailable
 from common.llm.embeddings import Embedder
-from common.logging import get_logger
+from common.logging import component_logger
 
 WRITING, DOOMED = "writing", "doomed"  # states of a revision
 
-log = get_logger("knowledge")
+log = component_logger("knowledge")
 
 
 class Repairer:

@@ -21,6 +21,7 @@ from common.llm.chat import (
 from common.llm.gemini_wire import UNREADABLE, Gathered, Piece, log_answer, refusal, retry_delay_seconds
 from common.llm.prompt import prompt
 from common.logging import get_logger
+from common.telemetry import semconv
 from common.tracing import outgoing_headers
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class GeminiModel:
 
     @property
     def provider(self) -> str:
-        return "gcp.vertex_ai" if self._client.vertexai else "gcp.gemini"
+        return semconv.PROVIDER_VERTEX_AI if self._client.vertexai else semconv.PROVIDER_GEMINI
 
     @property
     def model(self) -> str:

@@ -19,6 +19,7 @@ from common.llm.embeddings import FloatMatrix, FloatVector
 from common.llm.gemini import call_gemini, milliseconds
 from common.llm.resilience import Policy, Resilience
 from common.llm.spent import EmbeddingCall, note
+from common.telemetry import semconv
 
 if TYPE_CHECKING:
     from google.genai import Client, types
@@ -99,7 +100,7 @@ class GeminiEmbedder:
         finally:
             note(
                 EmbeddingCall(
-                    provider="gcp.vertex_ai" if self._client.vertexai else "gcp.gemini",
+                    provider=semconv.PROVIDER_VERTEX_AI if self._client.vertexai else semconv.PROVIDER_GEMINI,
                     model=self._model,
                     usage=usage,
                     duration_ms=round((time.monotonic() - started) * 1000, 1),

@@ -24,6 +24,7 @@ from common.llm.chat import (
 from common.llm.gemini_wire import UNREADABLE, Gathered, Piece, log_answer, refusal, retry_delay_seconds
 from common.llm.prompt import prompt
 from common.logging import get_logger
+from common.telemetry import semconv
 from common.tracing import outgoing_headers
 
 _DEFAULT_ENDPOINT = "https://generativelanguage.googleapis.com"
@@ -38,7 +39,7 @@ log = get_logger(__name__)
 class GeminiLegacyModel:
     """`ChatModel` for the Gemini API; Vertex AI is not in this package. `base_url` as for `gemini_client`."""
 
-    provider = "gcp.gemini"
+    provider = semconv.PROVIDER_GEMINI
 
     def __init__(self, *, api_key: str, model: str, cheap_model: str, base_url: str | None = None) -> None:
         self._models = {"default": model, "cheap": cheap_model}

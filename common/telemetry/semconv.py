@@ -117,20 +117,14 @@ GEN_AI_TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 # Our own
 REQUEST_ID: Final = "assistant.request_id"
 COMPONENT: Final = "assistant.component"
-FUNCTION: Final = "assistant.function"
 INTENT: Final = "assistant.intent"
 CONFIDENCE: Final = "assistant.confidence"
 OUTCOME: Final = "assistant.outcome"
 PASSAGES: Final = "assistant.passages"
 CACHE_HIT: Final = "assistant.cache_hit"
-ROUND: Final = "assistant.round"
-ROUNDS: Final = "assistant.rounds"
 SCORE: Final = "assistant.score"
-ACCEPTED: Final = "assistant.accepted"
 DEGRADED: Final = "assistant.degraded"
 COST_USD: Final = "assistant.cost_usd"
-DOCUMENTS: Final = "assistant.documents"
-CHUNKS: Final = "assistant.chunks"
 
 CONTENT: Final = frozenset(
     {
@@ -156,7 +150,6 @@ ALLOWED: Final = frozenset(
         GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, GEN_AI_AGENT_NAME, GEN_AI_AGENT_ID, GEN_AI_AGENT_VERSION,
         GEN_AI_TOOL_NAME, GEN_AI_TOOL_TYPE, GEN_AI_TOOL_CALL_ID, GEN_AI_WORKFLOW_NAME, GEN_AI_DATA_SOURCE_ID,
         GEN_AI_EVALUATION_NAME, GEN_AI_EVALUATION_SCORE_VALUE, GEN_AI_EVALUATION_SCORE_LABEL,
-        REQUEST_ID, COMPONENT, FUNCTION, INTENT, CONFIDENCE, OUTCOME, PASSAGES, CACHE_HIT, ROUND, ROUNDS, SCORE,
-        ACCEPTED, DEGRADED, COST_USD, DOCUMENTS, CHUNKS,
+        REQUEST_ID, COMPONENT, INTENT, CONFIDENCE, OUTCOME, PASSAGES, CACHE_HIT, SCORE, DEGRADED, COST_USD,
     }
 )  # fmt: skip

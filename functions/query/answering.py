@@ -14,14 +14,14 @@ from pydantic import BaseModel
 from common.costs.ledger import CANCELLED
 from common.function import Call, EventStream
 from common.llm.chat import ChatModel
-from common.logging import frames_of, get_logger
+from common.logging import component_logger, frames_of
 from common.metrics import metrics_collector
 from common.once import once
 from common.pii import mask
 from common.problems import FieldError, InvalidRequest
 from common.settings import Settings, settings
 from common.telemetry import semconv
-from common.tracing import trace_intent_classifier, trace_sync
+from common.tracing import tell_span, trace_intent_classifier, trace_sync
 from functions.query.agent import AgentCard, Ask, Citation, Reply, Status, Turn
 from functions.query.entities import Entities, extract_entities
 from functions.query.follow_up import SMALL_TALK, is_ellipsis
@@ -47,7 +47,7 @@ KNOWLEDGE = "knowledge"
 CLEAR = 0.65  # confidence from which the documents need not be asked first
 ASKS_BACK = "fallback"  # the agent named in an answer that asks back
 
-log = get_logger("query")
+log = component_logger("query")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +126,7 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
 def _route(router: Router, text: str) -> Route:
     started = time.monotonic()
     route = router.route(text)
+    tell_span({semconv.INTENT: route.intent or "none", semconv.CONFIDENCE: round(route.confidence, 4)})
     metrics_collector.record_intent_classification(route.intent, route.confidence, time.monotonic() - started)
     return route
 
@@ -151,6 +152,7 @@ def _measure(reply: Reply, held: Reply) -> None:
     """What became of the query, as measures; `held` is what is left of the agent's `reply`."""
     if reply.answered and not held.answered:
         metrics_collector.record_rejection("withheld")
+    tell_span({semconv.OUTCOME: "answered" if held.answered else "abstained", semconv.DEGRADED: list(held.degraded)})
     for part in dict.fromkeys(held.degraded):
         metrics_collector.record_degraded(part)
 

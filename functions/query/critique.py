@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.llm.chat import ChatRequest, ModelAnswerUnusable, Passage
-from common.tracing import trace_critique
+from common.telemetry import semconv
+from common.tracing import tell_span, trace_critique
 from functions.query.agent import Ask, Status
 from functions.query.grounding import Grounded
 
@@ -66,7 +67,9 @@ def critique(
         scores = Scores.model_validate_json(answer.text)
     except ValidationError:
         raise ModelAnswerUnusable from None  # the message would hold the model's words
-    return Critique(score=weighted(scores), faults=(*grounded.findings, *scores.faults)[:MAX_FAULTS])
+    score = weighted(scores)
+    tell_span({semconv.SCORE: score})
+    return Critique(score=score, faults=(*grounded.findings, *scores.faults)[:MAX_FAULTS])
 
 
 def weighted(scores: Scores) -> float:

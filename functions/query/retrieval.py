@@ -16,10 +16,11 @@ from common.knowledge.vectors import VectorsUnavailable
 from common.llm.chat import Evidence, ModelError, Passage
 from common.llm.deadline import seconds_left, within
 from common.llm.embeddings import Embedder, FloatVector
-from common.logging import get_logger
+from common.logging import component_logger
 from common.metrics import metrics_collector
 from common.settings import Settings
-from common.tracing import trace_retriever
+from common.telemetry import semconv
+from common.tracing import tell_span, trace_retriever
 from functions.query.agent import Degradation, Retrieved
 from functions.query.evidence import Sentence, rank_sentences, signals, support, term_weights
 from functions.query.question import Part, Question, read_question
@@ -33,7 +34,7 @@ CALIBRATED = "all-MiniLM-L6-v2"  # embedders whose cosines `evidence.support` wa
 
 CACHE = "retrieval"
 
-log = get_logger("retrieval")
+log = component_logger("retrieval")
 
 Where = Mapping[str, str]
 
@@ -112,6 +113,7 @@ class Retriever:
                 known = self._cache.get(key)
             metrics_collector.record_cache_operation(CACHE, "get")
             metrics_collector.record_cache_request(CACHE, hit=known is not None)
+            tell_span({semconv.CACHE_HIT: known is not None})
             if known is not None:
                 return known
             with within(timeout_seconds):
@@ -119,6 +121,7 @@ class Retriever:
         except SQLAlchemyError as error:
             log.error("retrieval.failed", error_type=type(error).__name__)
             return Retrieved(degraded=("retrieval",))
+        tell_span({semconv.PASSAGES: len(retrieved.passages)})
         if not retrieved.degraded:  # what was away may be back for the next question
             with self._lock:
                 if self._cache.maxsize:
@@ -130,8 +133,8 @@ class Retriever:
     def _measure_size(self, generation: int) -> None:
         """What the knowledge base holds, when that may have changed."""
         if generation != self._measured_generation:
-            metrics_collector.set_knowledge(*self._index.size())
             self._measured_generation = generation
+            metrics_collector.set_knowledge(*self._index.size())
 
     def _retrieve(self, question: Question, where: Where | None) -> Retrieved:
         found = self.find(question, where)

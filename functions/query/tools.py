@@ -13,17 +13,17 @@ from common.costs.prices import cost_usd
 from common.function import Correlation
 from common.llm.chat import ChatAnswer, ChatModel, ChatRequest, ModelError, ModelTimeout, Passage, TokenUsage
 from common.llm.spent import recording
-from common.logging import get_logger
+from common.logging import component_logger
 from common.metrics import metrics_collector
 from common.settings import settings
 from common.telemetry import semconv
-from common.tracing import Span, span
+from common.tracing import Span, span, tell_span
 from functions.query.agent import Retrieved, Status
 
 if TYPE_CHECKING:
     from functions.query.retrieval import Retriever
 
-log = get_logger("tools")
+log = component_logger("model")
 
 _DOING = {"draft": "drafting", "critique": "reviewing"}  # what a client is told while a step goes on
 
@@ -143,6 +143,8 @@ class QueryTools:
         )
         self.entries.append(entry)
         measure(entry)
+        if cost is not None:
+            tell_span({semconv.COST_USD: float(cost)})
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from common.llm.chat import ChatAnswer, ModelError, Passage
 from common.llm.draft import Draft
-from common.logging import get_logger
+from common.logging import component_logger
 from common.metrics import metrics_collector
 from common.settings import settings
 from functions.query.agent import AgentCard, Ask, Degradation, Reply, Retrieved, Status
@@ -18,7 +18,7 @@ NOT_FOUND = "My documents do not answer this question."
 NO_SEARCH = "The search in the documents is not available at the moment, so I cannot answer from them."
 BELOW_REVIEW = "(This answer did not reach the score that its review asks for: check it against the sources.)"
 
-log = get_logger("knowledge")
+log = component_logger("knowledge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

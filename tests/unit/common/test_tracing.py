@@ -273,14 +273,14 @@ def test_components_have_decorators_of_their_own(
     decorator: tracing.Trace, name: str, component: str, kind: otel.SpanKind, recorded: RecordedSpans
 ) -> None:
     decorator(plain)(1)
-    decorator("other", attributes={semconv.ROUND: 2})(plain)(1)
+    decorator("other", attributes={semconv.PASSAGES: 2})(plain)(1)
     spans = recorded.finish()
     assert spans[name].kind == spans["other"].kind == kind
     for one in spans.values():
         assert one.attributes is not None
         assert one.attributes[semconv.COMPONENT] == component
     assert spans["other"].attributes is not None
-    assert spans["other"].attributes[semconv.ROUND] == 2
+    assert spans["other"].attributes[semconv.PASSAGES] == 2
 
 
 # Generators

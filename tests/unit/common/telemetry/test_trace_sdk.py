@@ -22,14 +22,14 @@ def test_a_library_may_write_to_the_current_span_but_no_words_of_exceptions() ->
         with span("ours", kind="client"):
             found = otel.get_current_span()
             assert found.is_recording()
-            found.set_attributes({semconv.INTENT: "question", semconv.ROUNDS: 2})
+            found.set_attributes({semconv.INTENT: "question", semconv.PASSAGES: 2})
             found.update_name("renamed")
             found.add_event("prompt", {"text": "jane@example.com"})
             found.record_exception(ValueError("jane@example.com"))
         assert not found.is_recording()
         found.set_attribute(semconv.INTENT, "late")
         one = recorded.finish()["renamed"]
-    expected = {semconv.INTENT: "question", semconv.ROUNDS: 2, semconv.ERROR_TYPE: "ValueError"}
+    expected = {semconv.INTENT: "question", semconv.PASSAGES: 2, semconv.ERROR_TYPE: "ValueError"}
     assert (dict(one.attributes or {}), one.kind, one.status.status_code) == (
         expected, SpanKind.CLIENT, StatusCode.ERROR
     )  # fmt: skip
