@@ -8,18 +8,16 @@ Source: https://github.com/prometheus/pushgateway
 
 import atexit
 import base64
-import contextlib
-import http.client
-import io
 import os
 import re
 import secrets
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from common.logging import get_logger
 from common.once import once
@@ -27,7 +25,6 @@ from common.settings import Settings, settings
 from common.telemetry.delivery import Delivery
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from prometheus_client import CollectorRegistry
 
 log = get_logger(__name__)
@@ -82,7 +79,8 @@ class Pusher:
     def __init__(
         self, gateway: Gateway, *, job: str, place: str, registry: "CollectorRegistry", timeout: float
     ) -> None:
-        """`place` is the revision or host; `timeout` bounds one push as a whole, in seconds."""
+        """`place` is the revision or host; `timeout` bounds each wait for the gateway, in seconds; the
+        delivery's end does not wait longer for a push than its own bound."""
         self._gateway = gateway
         self._job = job
         self._place = re.sub(r"[^A-Za-z0-9_.-]", "_", place)
@@ -140,62 +138,36 @@ class Pusher:
 
         def handle() -> None:
             assert timeout is not None  # it is given with each call above
-            status = exchange(url, method, dict(headers), data, timeout)
-            if not 200 <= status < 300:  # nor is a redirect followed: the credentials are for this gateway
+            status = _status_of(url, method, headers, data, timeout)
+            if not 200 <= status < 300:
                 raise PushRefused(status)
 
         return handle
 
 
-def exchange(url: str, method: str, headers: dict[str, str], data: bytes, timeout: float) -> int:
-    """The status of the answer, of which nothing more is read; within `timeout` seconds as a whole once connected.
+class _NoRedirect(HTTPRedirectHandler):
+    """The credentials are for this gateway and no other."""
 
-    Raises:
-        OSError, http.client.HTTPException: no answer; TimeoutError where it was not there in time.
-    """
-    deadline = time.monotonic() + timeout
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    with contextlib.closing(connect(parts.hostname, parts.port, timeout=timeout)) as connection:
-        connection.connect()
-        connection.sock.settimeout(_left(deadline))  # for sending it holds as a whole
-        connection.request(method, parts.path, body=data, headers=headers)
-        with io.BufferedReader(_Timely(connection.sock, deadline)) as answer:
-            status = _STATUS_LINE.match(answer.readline(MOST_OF_A_LINE))
-    if status is None:
-        raise http.client.BadStatusLine("no answer of an HTTP server")
-    return int(status[1])
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r\n]")
-MOST_OF_A_LINE = 1_000
+@once
+def _opener() -> OpenerDirector:
+    return build_opener(_NoRedirect)
 
 
-class _Timely(io.RawIOBase):
-    """What comes from a socket until `deadline`, a reading of `time.monotonic()`.
-
-    The socket's own time-out holds for each read: an answer of a byte a second would never end by it. And no timer
-    ends it from another thread, for Python 3.12 starts none while the process ends, when the group is taken away.
-    """
-
-    def __init__(self, source: socket.socket, deadline: float) -> None:
-        self._source = source
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        self._source.settimeout(_left(self._deadline))
-        return self._source.recv_into(buffer)
-
-
-def _left(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError("no answer in time")
-    return seconds
+def _status_of(url: str, method: str, headers: Headers, data: bytes, timeout: float) -> int:
+    request = Request(url, data, dict(headers), method=method)  # noqa: S310  # `Gateway` takes http and https alone
+    try:
+        with _opener().open(request, timeout=timeout) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        error.close()
+        return error.code
+    except URLError as error:
+        reason = error.reason  # TimeoutError and ConnectionRefusedError among others
+        raise (reason if isinstance(reason, OSError) else error) from None
 
 
 @once

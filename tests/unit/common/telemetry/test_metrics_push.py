@@ -12,15 +12,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import BadStatusLine
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from common.metrics import REGISTRY, push_due
 from common.settings import load_settings, settings
-from common.telemetry import metrics_push
-from common.telemetry.metrics_push import Gateway, InvalidGateway, Pusher, PushRefused, delivery_to, exchange, pusher
+from common.telemetry.metrics_push import Gateway, InvalidGateway, Pusher, PushRefused, delivery_to, pusher
 from tests import servers
 
 TIMEOUT = 0.3
@@ -211,32 +209,6 @@ class TestTrouble:
                 pusher_to(f"http://127.0.0.1:{port}").push()
         assert TIMEOUT * 0.9 <= time.monotonic() - begun < TIMEOUT + 1
 
-    def test_an_answer_that_drips_is_a_time_out_as_a_whole(self, gateway: Answering) -> None:
-        ended = threading.Event()
-
-        def drip(handler: BaseHTTPRequestHandler) -> None:
-            try:
-                handler.wfile.write(b"HTTP/1.1 200 ")
-                while not ended.wait(0.05):  # each read is well within the socket's own time-out
-                    handler.wfile.write(b"a")
-            except OSError:
-                pass
-
-        gateway.answer = drip
-        begun = time.monotonic()
-        with pytest.raises(TimeoutError):
-            pusher_to(gateway.url).push()
-        ended.set()
-        assert TIMEOUT * 0.9 <= time.monotonic() - begun < TIMEOUT + 1
-
-    def test_a_connection_that_took_all_the_time_leaves_none_for_the_answer(
-        self, gateway: Answering, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        readings = iter([100.0, 100.0 + TIMEOUT])
-        monkeypatch.setattr(metrics_push, "time", SimpleNamespace(monotonic=lambda: next(readings)))
-        with pytest.raises(TimeoutError, match="no answer in time"):
-            exchange(gateway.url, "POST", {}, b"", TIMEOUT)
-
     def test_an_answer_that_is_no_http_is_an_error(self, gateway: Answering) -> None:
         def greet(handler: BaseHTTPRequestHandler) -> None:
             handler.wfile.write(b"220 mail.example.com ESMTP\r\n\r\n")
@@ -247,7 +219,7 @@ class TestTrouble:
 
     def test_tls_is_spoken_where_the_address_says_https(self, gateway: Answering) -> None:
         with pytest.raises(ssl.SSLError):  # the stand-in does not speak it
-            exchange(gateway.url.replace("http:", "https:"), "POST", {}, b"", TIMEOUT)
+            pusher_to(gateway.url.replace("http:", "https:")).push()
 
 
 class TestDelivery:
