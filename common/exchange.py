@@ -5,6 +5,7 @@ import time
 from common import logging, tracing
 from common.metrics import metrics_collector, push_due
 from common.telemetry import semconv
+from common.telemetry.delivery import one_wait
 from common.telemetry.trace_context import Headers
 from common.tracing import Attributes, server_span
 
@@ -31,6 +32,7 @@ class Exchange:
         self._method = method if method in METHODS else OTHER_METHOD
         self._bytes_in = bytes_in
         self._is_finished = False
+        self._has_failed = False
         name = f"{self._method} {route}" if route else self._method
         self._span_scope = server_span(headers, name, self._attributes())
         self._span = self._span_scope.__enter__()
@@ -38,10 +40,12 @@ class Exchange:
         self._in_progress.__enter__()
         _count_cold_start(function)
 
-    def fail(self, error: Exception) -> None:
-        """The request ends in a server error; `error` is counted by its class."""
-        self._span.fail(type(error).__name__)
-        metrics_collector.record_error(self._function, type(error).__name__)
+    def fail(self, error: BaseException) -> None:
+        """The request ends in a server error; `error` is counted by its class. A second call does nothing."""
+        if not self._has_failed:
+            self._has_failed = True
+            self._span.fail(type(error).__name__)
+            metrics_collector.record_error(self._function, type(error).__name__)
 
     def finish(self, status: int, bytes_out: int | None) -> None:
         """`bytes_out` is None where nobody counted. A second call does nothing."""
@@ -63,9 +67,10 @@ class Exchange:
             duration_ms=round(seconds * 1000, 1),
         )
         self._span_scope.__exit__(None, None, None)
-        tracing.flush_due()
-        logging.flush_due()
-        push_due()
+        with one_wait():
+            tracing.flush_due()
+            logging.flush_due()
+            push_due()
 
     def _attributes(self) -> Attributes:
         attributes = {semconv.HTTP_REQUEST_METHOD: self._method, semconv.FAAS_NAME: self._function}

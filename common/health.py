@@ -5,9 +5,11 @@ and no longer. A check that still runs is not started again, so what hangs holds
 a component that failed last and does not answer now is told as failed, one that worked last as `timed out`.
 """
 
+import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,6 +75,7 @@ class HealthChecker:
         self._needed: set[str] = set()
         self._lock = threading.Lock()
         self._report: tuple[HealthReport, float] | None = None
+        _all.add(self)
 
     def add(
         self,
@@ -114,6 +117,13 @@ class HealthChecker:
         self._tell(found)
         return HealthReport(components=found, needed=frozenset(self._needed))
 
+    def _reset(self) -> None:
+        """In a forked child no thread of the parent's runs: none gives its lock back, none ends its check."""
+        self._lock = threading.Lock()
+        for component in self._components.values():
+            if isinstance(component, CheckedComponent):
+                component.forget_run()
+
     def _health_of(self, component: CheckedComponent | Finding, asked: float) -> ComponentHealth:
         if isinstance(component, CheckedComponent):
             return component.health(asked, self._timeout_seconds)
@@ -135,14 +145,27 @@ class HealthChecker:
                 write("health.changed", step=name, status=one.status, reason=one.detail)
 
 
+_all: "weakref.WeakSet[HealthChecker]" = weakref.WeakSet()
+
+
+def _reset_in_child() -> None:
+    for checker in list(_all):
+        checker._reset()
+
+
+os.register_at_fork(after_in_child=_reset_in_child)
+
+
 def is_draining() -> bool:
-    """Whether this process was told to end and only finishes what it has begun.
+    """Whether this process was told to end and only finishes what it has begun. Under gunicorn and uvicorn only: no
+    other server can be asked, and there it is never so.
 
     The functions' server installs its own SIGTERM handler after the functions are loaded, so ours would never run;
-    but the one installed belongs to gunicorn's worker, whose `alive` says it (gunicorn/workers/base.py).
+    but the one installed is a method of gunicorn's worker, whose `alive` says it (gunicorn/workers/base.py), or of
+    uvicorn's server, whose `should_exit` does (uvicorn/server.py).
     """
-    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return not getattr(worker, "alive", True)
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return not getattr(server, "alive", True) or bool(getattr(server, "should_exit", False))
 
 
 def init_health_checker(db_path: str | Path | None = None, chromadb_path: str | Path | None = None) -> HealthChecker:

@@ -3,12 +3,13 @@
 Each check opens a connection of its own: a pool's would tell that the database was there once.
 """
 
+import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, unquote
 
 from common.health_runs import Check, Fault, Finding
 from common.settings import InvalidSettings
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 SQLITE_WAIT_SECONDS = 0.05  # for another one's write to end: less than a check may take
 _CONNECT_SECONDS = 2  # the least that libpq takes
 _STATEMENT_MS = 2_000
+_POSTGRESQL_URL = re.compile(  # SQLAlchemy's own reading (sqlalchemy/engine/url.py), in which only "@" needs encoding
+    r"postgresql(?:\+psycopg)?://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>\d*))?(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?"
+)
+_HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]*):\d*")
+_FOR_THE_DRIVER = {"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"}  # not for the server
 _COUNTS = "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM chunks)"
 
 _SQLITE_DETAILS = {
@@ -43,7 +50,7 @@ def database_check(url: str) -> Check:
         InvalidSettings: it is neither SQLite's nor PostgreSQL's.
     """
     file = sqlite_file(url)
-    return sqlite_check(file) if file is not None else _postgresql_check(_conninfo(url))
+    return sqlite_check(file) if file is not None else _postgresql_check(_parameters(url))
 
 
 def knowledge_check(url: str) -> Check:
@@ -53,7 +60,7 @@ def knowledge_check(url: str) -> Check:
         InvalidSettings: as `database_check`.
     """
     file = sqlite_file(url)
-    return _sqlite_counts(file) if file is not None else _postgresql_counts(_conninfo(url))
+    return _sqlite_counts(file) if file is not None else _postgresql_counts(_parameters(url))
 
 
 def sqlite_check(file: Path) -> Check:
@@ -112,38 +119,57 @@ def _primary(error: sqlite3.Error) -> int:
     return error.sqlite_errorcode & 0xFF
 
 
-def _conninfo(url: str) -> str:
-    """libpq's URI, which is SQLAlchemy's without the driver's name."""
-    scheme, _, rest = url.partition("://")
-    if scheme not in {"postgresql", "postgresql+psycopg"}:
+def _parameters(url: str) -> Mapping[str, str]:
+    """libpq's parameters, as SQLAlchemy gives them to the driver. What is the driver's own is left out: a check needs
+    none of it."""
+    found = _POSTGRESQL_URL.fullmatch(url)
+    if found is None:
         raise InvalidSettings("DATABASE_URL: must begin with sqlite:///FILE or postgresql+psycopg://")
-    return f"postgresql://{rest}"
+    parts = found.groupdict()
+    given = {name: unquote(parts[name]) for name in ("user", "password", "dbname") if parts[name]}
+    given |= {"host": parts["host"] or parts["ipv6"] or "", "port": parts["port"] or ""} | _queried(parts["query"])
+    return {name: value for name, value in given.items() if value and name not in _FOR_THE_DRIVER}
 
 
-def _postgresql_check(conninfo: str) -> Check:
+def _queried(query: str | None) -> dict[str, str]:
+    """The query's parameters; several hosts may each have their port: `host=a:5432&host=b:5433`."""
+    given = parse_qs(query or "")
+    hosts = given.get("host", [])
+    if "port" not in given and any(map(_HOST_AND_PORT.fullmatch, hosts)):
+        given["port"] = [host.partition(":")[2] for host in hosts]
+        given["host"] = [host.partition(":")[0] for host in hosts]
+    return {name: ",".join(values) for name, values in given.items()}
+
+
+def _postgresql_check(parameters: Mapping[str, str]) -> Check:
     def check(connection: "psycopg.Connection[Any]") -> None:
         if connection.execute("SHOW transaction_read_only").fetchone() != ("off",):  # as a standby is
             raise Fault("cannot be written")
 
-    return _on_postgresql(conninfo, check)
+    return _on_postgresql(parameters, check)
 
 
-def _postgresql_counts(conninfo: str) -> Check:
+def _postgresql_counts(parameters: Mapping[str, str]) -> Check:
     def check(connection: "psycopg.Connection[Any]") -> Finding | str:
         connection.execute(f"SET statement_timeout = {_STATEMENT_MS}")
         if connection.execute("SELECT to_regclass('chunks')").fetchone() == (None,):
             return "no tables yet"
         return _counted(connection.execute(_COUNTS).fetchone())
 
-    return _on_postgresql(conninfo, check)
+    return _on_postgresql(parameters, check)
 
 
-def _on_postgresql(conninfo: str, ask: "Callable[[psycopg.Connection[Any]], Finding | str | None]") -> Check:
+def _on_postgresql(
+    parameters: Mapping[str, str], ask: "Callable[[psycopg.Connection[Any]], Finding | str | None]"
+) -> Check:
     import psycopg  # before the clock runs: this takes longer than a check may
+    from psycopg.conninfo import make_conninfo
+
+    given = {**parameters, "connect_timeout": str(_CONNECT_SECONDS)}
 
     def check() -> Finding | str | None:
         try:
-            with psycopg.connect(conninfo, connect_timeout=_CONNECT_SECONDS, autocommit=True) as connection:
+            with psycopg.connect(make_conninfo(**given), autocommit=True) as connection:
                 return ask(connection)
         except psycopg.OperationalError:
             raise Fault("not reachable") from None

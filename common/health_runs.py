@@ -96,6 +96,10 @@ class CheckedComponent:
         status: Status = "unhealthy" if waited > HANGING_SECONDS else "degraded"
         return ComponentHealth(status=status, detail=TIMED_OUT, seconds=waited, at=datetime.now(UTC), facts=self._facts)
 
+    def forget_run(self) -> None:
+        """The run's thread is gone: the next report starts another one."""
+        self._run = None
+
     def _collect(self, run: "_Run") -> ComponentHealth:
         self._last = run.outcome, self._clock()
         self._run = None

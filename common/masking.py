@@ -29,19 +29,25 @@ CYCLE = "[cycle]"
 LEFT_OUT = "[left out: too large]"
 _PLAIN = frozenset((bool, type(None), datetime, date, time, timedelta, UUID))
 _SHORT = 128  # code points: names, and values that their names may explain
+# Names of what a field holds that say nothing of it: `{"ssn": {"value": ...}}`.
+_GENERIC = frozenset("value values val raw data content item items list string".split())
+_NAMERS = frozenset(("name", "key", "field"))  # `{"name": "ssn", "value": ...}`
+_MAX_NAMES = 3  # that a value is read with, from the outside in
 # What could be a card, an account or a phone number: 8 to 19 digits.
 _LEAST_NUMBER = 10**7
 _BEYOND_NUMBERS = 10**19
 _LEAST_DIGITS = 8
 
 Mask = Callable[[str], str]
+Names = tuple[str, ...]
 
 
 def mask_value(value: object, mask: Mask) -> object:
     """A copy of `value` without personal data and secrets; never raises, never changes `value`.
 
     Texts go through `mask` and are cut to `MAX_TEXT`, with a note of how much is missing. What stands under a
-    secret-like name becomes `[SECRET]`, also in pairs such as `("X-Api-Key", "...")`. Dataclasses, named tuples and
+    secret-like name becomes `[SECRET]`, also in pairs such as `("X-Api-Key", "...")` and `["X-Api-Key", "..."]`. A name
+    explains what stands below it at any depth: `{"ssn": [{"value": "..."}]}`. Dataclasses, named tuples and
     models become dicts, bytes and exceptions texts, other objects their masked `repr`, broken ones
     `[unprintable TypeName]`.
     """
@@ -68,14 +74,15 @@ class _Walk:
         self._characters = MAX_ALL_TEXT
         self._above: set[int] = set()
 
-    def value(self, value: object, depth: int) -> object:
+    def value(self, value: object, depth: int, names: Names = ()) -> object:
+        """`value` masked, which stands in a container below `names`."""
         kind = type(value)
         if kind is str:
             return self.text(cast("str", value))
         if kind in _PLAIN:
             return value
         try:
-            return self._other(value, depth)
+            return self._other(value, depth, names)
         except Exception:  # noqa: BLE001  # foreign code: whatever its __str__ or __iter__ raises ends here
             return f"[unprintable {printable(kind.__name__)}]"
 
@@ -91,7 +98,7 @@ class _Walk:
         kept = self._mask(text[: limit + _LOOK_AHEAD])[:-_LOOK_AHEAD]
         return f"{printable(kept)}[{len(text) - limit} more characters]"
 
-    def _other(self, value: object, depth: int) -> object:
+    def _other(self, value: object, depth: int, names: Names) -> object:
         if isinstance(value, int | float):
             return self._number(value, value)
         if isinstance(value, Decimal):
@@ -111,7 +118,7 @@ class _Walk:
             return f"[{type(value).__name__} at depth {depth}]"
         self._above.add(id(value))
         try:
-            return self._container(value, parts, depth + 1)
+            return self._container(value, parts, depth + 1, names)
         finally:
             self._above.discard(id(value))
 
@@ -129,12 +136,13 @@ class _Walk:
         note = f"[{size - MAX_TEXT - _LOOK_AHEAD} more bytes]" if size > MAX_TEXT + _LOOK_AHEAD else ""
         return self.text(text) + note
 
-    def _container(self, value: object, parts: Iterable[object], depth: int) -> object:
+    def _container(self, value: object, parts: Iterable[object], depth: int, names: Names) -> object:
         if _is_named(value):
-            return self._fields(parts, depth)
-        if isinstance(value, tuple) and len(value) == 2 and _is_name(value[0]):  # a header
-            return (self.value(value[0], depth), self._named(value[0], value[1], depth))
-        masked = [self.value(part, depth) for part in self._bounded(parts)]
+            return self._fields(parts, depth, names)
+        if isinstance(value, list | tuple) and len(value) == 2 and _may_explain(value[0]):  # a header
+            pair = [self._named(names, value[0], depth), self._named(_below(names, value[0]), value[1], depth)]
+            return tuple(pair) if isinstance(value, tuple) else pair
+        masked = [self._named(names, part, depth) for part in self._bounded(parts)]
         if isinstance(value, tuple):
             return tuple(masked)
         return _as_set(value, masked) if isinstance(value, Set) else masked
@@ -152,7 +160,7 @@ class _Walk:
                 return
         yield LEFT_OUT
 
-    def _fields(self, parts: Iterable[object], depth: int) -> dict[object, object]:
+    def _fields(self, parts: Iterable[object], depth: int, names: Names) -> dict[object, object]:
         out: dict[object, object] = {}
         for part in self._bounded(parts):
             if part is LEFT_OUT:
@@ -162,39 +170,42 @@ class _Walk:
             key = self._key(name)
             while key in out:  # two addresses as keys: both are `[EMAIL]`
                 key = f"{key} ({len(out)})"
-            out[key] = self._named(name, value, depth)
+            out[key] = self._named(_below(names, name), value, depth)
+            if name in _NAMERS and _may_explain(value):
+                names = _below(names, value)
         return out
 
     def _key(self, name: object) -> object:
         """`name` masked, as something that can be hashed: containers as text."""
         return self.value(name, MAX_DEPTH) if _parts(name) is None else self.text(repr(name))
 
-    def _named(self, name: object, value: object, depth: int) -> object:
-        """`value`, knowing what it is called."""
-        if value is None or isinstance(value, bool) or not _is_name(name):
-            return self.value(value, depth)
-        if is_secret_name(_text_of(name)):
+    def _named(self, names: Names, value: object, depth: int) -> object:
+        """`value`, knowing what it is called: by the last of `names`, and by those around it."""
+        if value is None or isinstance(value, bool) or not names:
+            return self.value(value, depth, names)
+        if is_secret_name(names[-1]):
             return value if _is_empty(value) else SECRET
-        masked = self.value(value, depth)
+        masked = self.value(value, depth, names)
         if not isinstance(value, str | int) or masked != value:
             return masked
         text = str(value)
         if len(text) > _SHORT:
             return masked
-        known = evidence(_text_of(name))
+        known = evidence(names[-1])
         if known is not Evidence.NONE and secret_values.is_secret(text, known, quoted=True):
             return SECRET
-        return self._in_context(_text_of(name), text, masked)
+        return self._in_context(names, text, masked)
 
-    def _in_context(self, name: str, text: str, masked: object) -> object:
-        """What only its name gives away: nine digits under `ssn`, eight under `account_number`."""
+    def _in_context(self, names: Names, text: str, masked: object) -> object:
+        """What only its name gives away: nine digits under `ssn`, eight under `number` under `account`."""
         if sum(map(str.isdigit, text)) < _LEAST_DIGITS:
             return masked
-        before = f"{name}: "
-        whole = self._mask(before + text)
-        if whole == before + text or not whole.startswith(before):
-            return masked
-        return whole.removeprefix(before)
+        for name in dict.fromkeys((" ".join(names), names[-1])):
+            before = f"{name}: "
+            whole = self._mask(before + text)
+            if whole != before + text and whole.startswith(before):
+                return whole.removeprefix(before)
+        return masked
 
 
 def _parts(value: object) -> Iterable[object] | None:
@@ -225,6 +236,18 @@ def _is_name(name: object) -> bool:
 
 def _text_of(name: object) -> str:
     return name.decode("latin-1") if isinstance(name, bytes) else str(name)
+
+
+def _may_explain(first: object) -> bool:
+    """Whether the first of two says what the second is: a name, and no number."""
+    return _is_name(first) and sum(map(str.isdigit, _text_of(first))) < _LEAST_DIGITS
+
+
+def _below(names: Names, name: object) -> Names:
+    """The names of what stands under `name`; one that says nothing leaves those around it."""
+    if not _is_name(name) or (names and _text_of(name).lower() in _GENERIC):
+        return names
+    return (*names, _text_of(name))[-_MAX_NAMES:]
 
 
 def _is_empty(value: object) -> bool:

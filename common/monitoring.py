@@ -17,13 +17,13 @@ import flask
 from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
-from werkzeug.wsgi import ClosingIterator
 
 from common.exchange import Exchange
 from common.health import HealthChecker, HealthReport, init_health_checker, is_draining, last_checker
-from common.logging import bind_context
+from common.logging import bind_context, get_logger
 from common.metrics import exposition
 from common.once import once
+from common.settings import InvalidSettings
 from common.telemetry.trace_context import Headers as ReadableHeaders
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ _EXCHANGE = "loancheck.exchange"
 _OWN_PATHS = frozenset({"/metrics", "/health", "/health/ready", "/health/live"})
 _PARAMETER = re.compile(r"<(?:[^<>:]{1,50}:)?([^<>:]{1,50})>")  # Flask's <int:id>, in measures {id}
 _ASGI_PARAMETERS = ["scope", "receive", "send"]
+_CLIENT_CLOSED = 499  # nginx's status for a caller that did not wait for the answer; HTTP has none
+_LENGTH_DIGITS = 18  # more is no length, and beyond 4,300 not even a number for Python
+
+log = get_logger("monitoring")
 
 
 def setup_monitoring(app_or_function: App, *, name: str | None = None, health: HealthChecker | None = None) -> App:
@@ -56,6 +60,7 @@ def setup_monitoring(app_or_function: App, *, name: str | None = None, health: H
     watch = _Watch(name or _name_of(app_or_function), health)
     if isinstance(app_or_function, flask.Flask):
         app_or_function.before_request(_tell_route)
+        flask.got_request_exception.connect(_tell_error, app_or_function)
         app_or_function.wsgi_app = _Wsgi(app_or_function.wsgi_app, watch)  # type: ignore[method-assign]  # Flask's way
         return app_or_function
     if hasattr(app_or_function, "add_middleware"):
@@ -90,6 +95,7 @@ class _Watch:
         self._name = name
         self._given = health
         self._by_settings = once(init_health_checker)
+        self._is_misconfigured = False
 
     def is_own(self, method: str, path: str) -> bool:
         """Whether it is answered here, and the app not asked."""
@@ -101,11 +107,22 @@ class _Watch:
             case "/metrics":
                 content, content_type = exposition(accept)
                 return _Answer(HTTPStatus.OK, content_type, content)
-            case "/health":
-                return _health_answer(self._health().report())
-            case "/health/ready":
-                return _health_answer(self._health().report().of_needed(), is_refused=is_draining())
-        return _json(HTTPStatus.OK, {"status": "alive"})
+            case "/health/live":
+                return _json(HTTPStatus.OK, {"status": "alive"})
+            case asked:
+                return self._health_answer(is_about_ready=asked == "/health/ready")
+
+    def _health_answer(self, *, is_about_ready: bool) -> _Answer:
+        try:
+            report = self._health().report()
+        except InvalidSettings as error:  # it names variables, never their values; the app may do without them
+            if not self._is_misconfigured:
+                self._is_misconfigured = True
+                log.error("health.misconfigured", reason=str(error))
+            return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unhealthy", "detail": "misconfigured"})
+        if is_about_ready:
+            return _health_answer(report.of_needed(), is_refused=is_draining())
+        return _health_answer(report)
 
     def _health(self) -> HealthChecker:
         return self._given or last_checker() or self._by_settings()
@@ -141,11 +158,11 @@ def _watched_function(function: Callable[..., Any], watch: _Watch) -> Callable[.
         try:
             given = function(request)
             response = given if isinstance(given, flask.Response) else flask.make_response(given)
-        except Exception as error:
+        except BaseException as error:
             _left_by(exchange, error)
             raise
         if response.is_streamed:
-            response.call_on_close(lambda: context.run(exchange.finish, response.status_code, None))
+            response.response = _Stream(response.response, exchange, context, lambda: response.status_code)
         else:
             exchange.finish(response.status_code, response.calculate_content_length())
         return response
@@ -153,14 +170,63 @@ def _watched_function(function: Callable[..., Any], watch: _Watch) -> Callable[.
     return monitored
 
 
-def _left_by(exchange: Exchange, error: Exception) -> None:
-    """`error` leaves: Werkzeug's own is an answer, as that of `abort(404)`; any other ends in a server error."""
-    status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-    if isinstance(error, HTTPException):
+def _left_by(exchange: Exchange, error: BaseException, sent: int | None = None) -> None:
+    """`error` leaves: Werkzeug's own is an answer, as that of `abort(404)`; any other ends in a server error.
+
+    Where a status was `sent` before, the caller has that one; the error counts all the same.
+    """
+    status = sent or int(HTTPStatus.INTERNAL_SERVER_ERROR)
+    if sent is None and isinstance(error, HTTPException):
         status = error.get_response().status_code
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if sent is not None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         exchange.fail(error)
     exchange.finish(status, None)
+
+
+class _Stream:
+    """The pieces of an answer, made in their request's context. Its exchange ends with the last one, with an error, or
+    when the server closes it, begun or not; `status` is that of the answer, None while there is none."""
+
+    def __init__(
+        self, pieces: Iterable[Any], exchange: Exchange, context: Context, status: Callable[[], int | None]
+    ) -> None:
+        self._pieces = pieces
+        self._exchange = exchange
+        self._context = context
+        self._status = status
+        self._iterator: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # Any: bytes or, within Flask, text
+        return self
+
+    def __next__(self) -> Any:
+        return self._context.run(self._next)
+
+    def close(self) -> None:
+        self._context.run(self._close)
+
+    def _next(self) -> Any:
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._pieces)
+            return next(self._iterator)
+        except StopIteration:
+            self._finish()
+            raise
+        except BaseException as error:
+            _left_by(self._exchange, error, self._status())
+            raise
+
+    def _close(self) -> None:
+        try:
+            close = getattr(self._pieces, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._exchange.finish(self._status() or int(HTTPStatus.INTERNAL_SERVER_ERROR), None)
 
 
 class _Wsgi:
@@ -191,26 +257,15 @@ class _Wsgi:
 
         try:
             pieces = self._app(environ, begin_answer)
-        except Exception as error:
+        except BaseException as error:
             _left_by(exchange, error)
             raise
-        status, size = answered[-1]
         # What has a length is no stream: it is finished here, since CPU may end with the answer's last byte.
-        if size is not None:
-            exchange.finish(status, size)
+        if answered and answered[-1][1] is not None:
+            exchange.finish(*answered[-1])
             return pieces
-        return ClosingIterator(_in_context(context, pieces), lambda: context.run(exchange.finish, status, None))
-
-
-def _in_context(context: Context, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    iterator = iter(pieces)
-    try:
-        while (piece := context.run(next, iterator, None)) is not None:
-            yield piece
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            context.run(close)
+        # A generator answers only when its first piece is asked for: the status is read as late as that.
+        return _Stream(pieces, exchange, context, lambda: answered[-1][0] if answered else None)
 
 
 def _tell_route() -> None:
@@ -218,6 +273,13 @@ def _tell_route() -> None:
     exchange = flask.request.environ.get(_EXCHANGE)
     if exchange is not None and flask.request.url_rule is not None:
         exchange.route = _PARAMETER.sub(r"{\1}", flask.request.url_rule.rule)
+
+
+def _tell_error(_app: flask.Flask, exception: Exception, **_: object) -> None:
+    """Flask answers an error with a page of its own, and nobody outside sees it."""
+    exchange = flask.request.environ.get(_EXCHANGE)
+    if exchange is not None:
+        exchange.fail(exception)
 
 
 class _Asgi:
@@ -242,13 +304,15 @@ class _Asgi:
             await self._serve(scope, receive, send, headers)
 
     async def _serve(self, scope: Message, receive: Receive, send: Send, headers: dict[str, str]) -> None:
-        length = headers.get("content-length", "")
-        exchange = self._watch.begin(scope["method"], headers, int(length) if length.isdecimal() else 0)
-        statuses = [int(HTTPStatus.INTERNAL_SERVER_ERROR)]
+        from asyncio import CancelledError  # who has an ASGI app has it already
+
+        exchange = self._watch.begin(scope["method"], headers, _length(headers.get("content-length", "")))
+        sent: int | None = None
 
         async def send_on(message: Message) -> None:
+            nonlocal sent
             if message["type"] == "http.response.start":
-                statuses.append(message["status"])
+                sent = message["status"]
             await send(message)
 
         try:
@@ -256,11 +320,17 @@ class _Asgi:
                 await self._app(scope, receive, send_on)
             finally:
                 exchange.route = getattr(scope.get("route"), "path", None)  # the router told it meanwhile
-        except Exception as error:
-            _left_by(exchange, error)
+        except CancelledError:
+            exchange.finish(sent or _CLIENT_CLOSED, None)
             raise
-        finally:
-            exchange.finish(statuses[-1], None)
+        except BaseException as error:
+            _left_by(exchange, error, sent)
+            raise
+        exchange.finish(sent or int(HTTPStatus.INTERNAL_SERVER_ERROR), None)
+
+
+def _length(header: str) -> int:
+    return int(header) if header.isdecimal() and len(header) <= _LENGTH_DIGITS else 0
 
 
 async def _send(answer: _Answer, send: Send) -> None:

@@ -94,8 +94,11 @@ def _candidates(text: str) -> list[PiiSpan]:
         from common.recognizers import email
 
         found += email.find(text, lowered)
-    flat = text if text.isascii() and "%2" not in text else _plain(text)
+    flat = text if text.isascii() and "%2" not in text and "+" not in text else _plain(text)
     shape = gates.shape_of(flat)
+    if "00a00" in shape and "_" in flat:
+        flat = _without_underscores(flat)
+        shape = gates.shape_of(flat)
     if gates.may_hold_ips_4(shape):
         from common.recognizers import ip
 
@@ -126,6 +129,12 @@ def _plain(text: str) -> str:
     from common.recognizers.plain import plain
 
     return plain(text)
+
+
+def _without_underscores(text: str) -> str:
+    from common.recognizers.plain import without_underscores
+
+    return without_underscores(text)
 
 
 def _on_text(span: PiiSpan, text: str) -> PiiSpan:

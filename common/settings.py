@@ -104,7 +104,7 @@ class Settings(Described):
 
     # Health
     health_timeout_ms: int = setting(
-        80, ge=10, le=10_000, description="Longest time for one component's health check, in milliseconds."
+        60, ge=10, le=10_000, description="Longest time for one component's health check, in milliseconds."
     )
     health_cache_seconds: float = setting(
         5.0, ge=0, le=300, description="How long a health report is given again, in seconds."

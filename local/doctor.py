@@ -1,24 +1,28 @@
-"""`loancheck doctor`: the usual four faults of an installation, each with its fix.
+"""`loancheck doctor`: the usual five faults of an installation, each with its fix.
 
-Packages that are missing or of another version than the lock; health; metrics that do not arrive; traces that do not
-arrive. What is not configured is said, and is no fault.
+Packages that are missing or of another version than the lock; functions that cannot be imported; health; metrics that
+do not arrive; traces that do not arrive. What is not configured is said, and is no fault.
 """
 
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from common.settings import Secret, Settings
-from local.catalogue import ROOT
+from local.catalogue import ROOT, FunctionEntry, load_catalogue
 
 TIMEOUT_SECONDS = 5.0
+IMPORT_SECONDS = 60.0  # of all functions together, on a slow disk
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)( *;)?", re.MULTILINE)
 _SENDS = re.compile(r'^assistant_telemetry_sends_total\{channel="metrics",outcome="(\w+)"\} ([0-9.e+]+)', re.MULTILINE)
 
@@ -42,6 +46,7 @@ class Diagnosis:
 def examine(url: str, settings: Settings) -> Iterator[Diagnosis]:
     """Each part in turn; `url` is where the functions listen, one port for all or the health function's own."""
     yield packages(ROOT.joinpath("requirements.txt").read_text(encoding="utf-8"), version)
+    yield imports(load_catalogue())
     yield from health(url)
     yield metrics(url, settings)
     yield traces(settings)
@@ -77,31 +82,69 @@ def packages(lock: str, version_of: Callable[[str], str]) -> Diagnosis:
     )
 
 
+# In a process of its own: an import may change anything, and a fault in it must not end this one.
+_IMPORT = """
+import importlib, sys
+for path, module, entry_point in zip(*[iter(sys.argv[1:])] * 3):
+    sys.path.insert(0, path)
+    try:
+        getattr(importlib.import_module(module), entry_point)
+    except BaseException as error:
+        print("not imported:", module, type(error).__name__)
+"""
+_NOT_IMPORTED = re.compile(r"^not imported: (\S+) (\S+)$", re.MULTILINE)
+
+
+def imports(functions: Sequence[FunctionEntry], root: Path = ROOT) -> Diagnosis:
+    """Whether each function's module below `root` can be imported here, and has its entry point."""
+    given = [part for one in functions for part in (str(root), _module(one.source), one.entry_point)]
+    try:
+        ran = subprocess.run(  # noqa: S603  # our own words and the catalogue's
+            [sys.executable, "-c", _IMPORT, *given], capture_output=True, text=True, errors="replace",
+            timeout=IMPORT_SECONDS, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        return Diagnosis(subject="imports", verdict="fault", found=f"Python ends ({_reason(error)})", fix=IMPORT_FIX)
+    wrong = [f"{module} cannot be imported ({error})" for module, error in _NOT_IMPORTED.findall(ran.stdout)]
+    if not wrong:
+        return Diagnosis(subject="imports", verdict="ok", found=f"{len(functions)} functions")
+    return Diagnosis(subject="imports", verdict="fault", found="; ".join(wrong), fix=IMPORT_FIX)
+
+
+def _module(source: Path) -> str:
+    return ".".join(source.with_suffix("").parts)
+
+
 def health(url: str) -> Iterator[Diagnosis]:
     """The health function's answer, a line for each component that is not healthy."""
     try:
-        report = json.loads(_get(f"{url}/health", also=503))
-        components = report["components"].items()
+        yield from _of_components(json.loads(_get(f"{url}/health", also=503)))
     except (OSError, HTTPException) as error:
         yield _unreachable("health", url, error)
-        return
     except (ValueError, KeyError, TypeError, AttributeError):
         yield Diagnosis(
             subject="health", verdict="fault", found=f"what answers at {url} is not this program", fix=URL_FIX
         )
-        return
+
+
+def _of_components(report: Any) -> Sequence[Diagnosis]:
+    """`report` is JSON of any shape: one that is not ours raises what its shape brings with it."""
+    components = report["components"].items()
+    diagnoses = []
     if report["status"] == "healthy":
-        yield Diagnosis(subject="health", verdict="ok", found=f"{len(components)} components")
+        diagnoses.append(Diagnosis(subject="health", verdict="ok", found=f"{len(components)} components"))
     for name, one in components:
         if one["status"] != "healthy":
             found = f"{name} is {one['status']}" + (f" ({one['detail']})" if one.get("detail") else "")
-            yield Diagnosis(subject="health", verdict="fault", found=found, fix=COMPONENT_FIXES.get(name, LOG_FIX))
+            fix = COMPONENT_FIXES.get(name, LOG_FIX)
+            diagnoses.append(Diagnosis(subject="health", verdict="fault", found=found, fix=fix))
+    return diagnoses
 
 
 def metrics(url: str, settings: Settings) -> Diagnosis:
     """Whether `/metrics` gives any, and whether pushes work where there is a gateway."""
     try:
-        text = _get(f"{url}/metrics").decode()
+        text = _get(f"{url}/metrics").decode(errors="replace")
     except (OSError, HTTPException) as error:
         return _unreachable("metrics", url, error)
     if "assistant_build_info" not in text:
@@ -186,6 +229,10 @@ def export_once(settings: Settings) -> str | None:
 
 
 URL_FIX = "give --url, or HOST and PORT as the emulator has them"
+IMPORT_FIX = (
+    "InvalidSettings: loancheck settings lists what each may be; else install the packages anew: "
+    "pip install --require-hashes -r requirements.txt"
+)
 LOG_FIX = "the log tells more: LOG_LEVEL=DEBUG"
 COMPONENT_FIXES: Mapping[str, str] = {
     "database": "check DATABASE_URL, or that DATA_DIR can be written to; loancheck migrate renews the schema",

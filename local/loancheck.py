@@ -92,7 +92,7 @@ def ask(
 def doctor(
     url: Annotated[str | None, typer.Option(help="Where the functions listen; without it HOST and PORT.")] = None,
 ) -> None:
-    """Look for the usual faults: packages, health, metrics and traces that do not arrive; and say the fix.
+    """Look for the usual faults: packages, imports, health, metrics and traces that do not arrive; and say the fix.
 
     Exit code 0: none found. 1: some are.
     """

@@ -7,11 +7,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine
 
 from common.database.engine import create_engine_for, migrate
 from tests import servers
+
+# A first call loads and compiles; the time limit of a test is pytest's.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 _database_numbers = itertools.count(1)
 _outside: list[str] = []

@@ -34,7 +34,7 @@ def _end(connection: Connection, _cursor: Any, text: str, _parameters: Any, _con
 
 
 def _kind(statement: str) -> str:
-    word = statement.split(None, 1)[0].lower()
+    word = (statement.split(None, 1) or [""])[0].lower()
     return word if word in _KINDS else "other"
 
 

@@ -3,12 +3,19 @@
 Not by google-cloud-logging's own handler: its background thread keeps a process alive for up to a minute at its end
 while the API is away, its queue has no bound, and what it cannot send is gone. Here a line waits in a bounded queue,
 a `Delivery` sends, each call is bounded, and whatever did not get there goes to the fallback: nothing is lost.
+
+gRPC does not survive a fork, and gunicorn imports a function, which may log, in the master that forks its workers: so
+lines wait there until a call ends in this process, a full batch waits, or the process ends. For the sake of processes
+that answer no calls, one that is no longer starting and never forked sends its lines too.
 """
 
+import atexit
+import concurrent.futures.thread  # noqa: F401  # gRPC's import needs it, and it fails once the process ends
 import json
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,10 +30,12 @@ if TYPE_CHECKING:
     from google.cloud.logging_v2.types import LogEntry
 
 MAX_WAITING = 10_000  # lines
+MAX_WAITING_CHARACTERS = 8_000_000
 MAX_BATCH = 500  # lines of one call
 MAX_BATCH_CHARACTERS = 2_000_000  # the API takes 10 MB
 EVERY_SECONDS = 1.0
 CALL_SHARE = 0.8  # of the time-out: a call that hangs is over before the end of the process stops waiting for it
+START_SECONDS = 10.0  # in which a process that will fork has done so
 LEAVE_SECONDS = 2.0  # for a call to notice that its channel is closed
 
 _PREFIX = "logging.googleapis.com/"
@@ -79,48 +88,62 @@ class ApiOutput:
         self._fallback = fallback
         self._timeout_seconds = timeout_seconds
         self._connect = connect or _connect
-        self._client: LoggingServiceV2Client | None = None
         self._log_name = f"projects/{project}/logs/{quote(log_id, safe='')}"
         self._resource = {"type": "global", "labels": {"project_id": project}}
-        self._waiting: deque[str] = deque()
-        self._leaving: list[str] = []  # on the wire; no longer waiting, and not known to have arrived
-        self._idle = threading.Event()
-        self._idle.set()
-        self._process = os.getpid()
+        self._forget()
         self._delivery = Delivery(
             "logs",
             self._send,
             every_seconds=EVERY_SECONDS,
             wait_seconds=wait_seconds,
             has_work=lambda: bool(self._waiting),
+            forget=self._forget,
         )
+        atexit.register(_end_at_exit, weakref.ref(self))  # after the delivery's own, so it runs before it
+
+    def _forget(self) -> None:
+        """As new: also in a forked child, where the lines and the connection are its parent's."""
+        self._client: LoggingServiceV2Client | None = None
+        self._waiting: deque[str] = deque()
+        self._characters_in = 0  # of all lines that were ever queued, and of those that were taken out again:
+        self._characters_out = 0  # each is counted by one thread alone
+        self._leaving: list[str] = []  # on the wire; no longer waiting, and not known to have arrived
+        self._idle = threading.Event()
+        self._idle.set()
+        self._is_ended = False
+        self._starting_until = time.monotonic() + START_SECONDS
 
     def write(self, line: Line) -> None:
         """Queue it.
 
         Raises:
-            BufferError: too many wait already.
+            BufferError: too many wait already, or nothing is sent any more.
         """
-        if self._process != os.getpid():  # forked: the parent sends what it had queued
-            self._process = os.getpid()
-            self._waiting.clear()
-            self._client = None
-            self._idle.set()
-        if len(self._waiting) >= MAX_WAITING:
+        text = self._render(line)
+        characters = self._characters_in - self._characters_out + len(text)
+        if self._is_ended or len(self._waiting) >= MAX_WAITING or characters > MAX_WAITING_CHARACTERS:
             raise BufferError
-        self._waiting.append(self._render(line))
-        self._delivery.start()
+        self._characters_in += len(text)
+        self._waiting.append(text)
+        if len(self._waiting) >= MAX_BATCH or (time.monotonic() >= self._starting_until and not _has_forked):
+            self._delivery.start()
 
     def after_call(self) -> None:
         self._delivery.after_call()
 
     def close(self) -> None:
-        """Send what is left, bounded; the rest goes to the fallback."""
+        """Nothing: lines go on, and leave as before."""
+
+    def end(self) -> None:
+        """Send what is left, bounded; the rest goes to the fallback. Later lines are refused."""
+        if self._waiting:
+            self._delivery.start()
         self._delivery.close()
         if self._client is not None:
             self._client.transport.close()  # type: ignore[no-untyped-call]  # ends a call that hangs
         # A daemon thread that the interpreter ends inside gRPC's C++ aborts the whole process.
         self._idle.wait(LEAVE_SECONDS)
+        self._is_ended = True
         left = [*self._leaving, *self._waiting]
         self._waiting.clear()
         self._give_back(left)
@@ -153,6 +176,7 @@ class ApiOutput:
         while self._waiting and len(batch) < MAX_BATCH and size < MAX_BATCH_CHARACTERS:
             batch.append(self._waiting.popleft())
             size += len(batch[-1])
+        self._characters_out += size
         return batch
 
     def _entries(self, batch: Sequence[str]) -> "list[LogEntry]":
@@ -184,6 +208,23 @@ class ApiOutput:
                 self._fallback(text)
             except Exception:  # noqa: BLE001  # stdout is closed as well
                 log_counts.failed("lost")
+
+
+_has_forked = False
+
+
+def _forked(is_parent: bool) -> None:
+    global _has_forked
+    _has_forked = is_parent
+
+
+os.register_at_fork(after_in_parent=lambda: _forked(True), after_in_child=lambda: _forked(False))
+
+
+def _end_at_exit(reference: "weakref.ref[ApiOutput]") -> None:
+    output = reference()
+    if output is not None:
+        output.end()
 
 
 def entry_of(text: str) -> "LogEntry":

@@ -2,7 +2,8 @@
 
 The thread starts in the process that first has something to send, never at import: gunicorn imports a function in its
 master and forks, and a thread does not survive that. On Cloud Run the CPU may end with a call's answer, so there the
-end of a call waits for what is due, at most `wait_seconds`, and not at all while the receiver is known to be away.
+end of a call waits for what is due, at most `wait_seconds`, and not at all while the receiver is known to be away or
+slow. Within `one_wait` all channels of a call share that time.
 """
 
 import atexit
@@ -10,7 +11,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 from common.logging import get_logger
@@ -22,6 +25,24 @@ Channel = Literal["traces", "metrics", "logs"]
 Outcome = Literal["ok", "failed", "timed_out"]
 
 LOG_EVERY_SECONDS = 60.0
+
+
+# What the current call is to wait for: a delivery and the number of its send; None outside `one_wait`.
+_waits: "ContextVar[list[tuple[Delivery, int]] | None]" = ContextVar("telemetry_waits", default=None)
+
+
+@contextmanager
+def one_wait() -> Iterator[None]:
+    """For the end of a call: all channels that end it inside send at once, and the call waits once for all of them."""
+    waits: list[tuple[Delivery, int]] = []
+    token = _waits.set(waits)
+    try:
+        yield
+    finally:
+        _waits.reset(token)
+    since = time.monotonic()
+    for delivery, wanted in waits:
+        delivery._wait_at_a_calls_end(wanted, since)
 
 
 def _always() -> bool:
@@ -73,7 +94,8 @@ class Delivery:
         self._done = 0
         self._is_closing = False
         self._is_closed = False
-        self._is_reachable = True
+        self._is_reachable = True  # the last send went well, and no call has waited in vain since
+        self._sending_since: float | None = None
         self._due_at = self._log_at = self._clock()
 
     def start(self) -> None:
@@ -103,7 +125,9 @@ class Delivery:
         """Send now, and wait for it, at most `Settings.telemetry_timeout_seconds`. Not for the path of a request."""
         self.start()
         if self._thread is not None:
-            self._wait_until_done(self._ask(), settings().telemetry_timeout_seconds)
+            wanted = self._ask()
+            with self._changed:
+                self._changed.wait_for(lambda: self._done >= wanted, settings().telemetry_timeout_seconds)
 
     def after_call(self) -> None:
         """At the end of a request. Costs below a microsecond unless something is due."""
@@ -112,9 +136,14 @@ class Delivery:
         self.start()
         if self._thread is None:
             return
+        hangs = self._hangs()
         wanted = self._ask()
-        if self._is_reachable and settings().k_service is not None:
-            self._wait_until_done(wanted, self._wait_seconds)
+        if self._is_reachable and not hangs and settings().k_service is not None:
+            waits = _waits.get()
+            if waits is None:
+                self._wait_at_a_calls_end(wanted, time.monotonic())
+            else:
+                waits.append((self, wanted))
 
     def close(self) -> None:
         """Send what is left and end the thread, within `Settings.telemetry_timeout_seconds`; a second call is nothing.
@@ -135,9 +164,17 @@ class Delivery:
             self._changed.notify_all()
             return self._asked
 
-    def _wait_until_done(self, wanted: int, seconds: float) -> None:
+    def _hangs(self) -> bool:
+        """Whether a send is under way for longer than a call may wait."""
+        since = self._sending_since
+        return since is not None and self._clock() - since > self._wait_seconds
+
+    def _wait_at_a_calls_end(self, wanted: int, since: float) -> None:
+        """`since` is when the call began to wait, for whichever channel, in seconds of `time.monotonic`."""
+        seconds = self._wait_seconds - (time.monotonic() - since)
         with self._changed:
-            self._changed.wait_for(lambda: self._done >= wanted, seconds)
+            if not self._changed.wait_for(lambda: self._done >= wanted, seconds):
+                self._is_reachable = False  # no other call waits until a send went well
 
     def _run(self) -> None:
         is_last = False
@@ -156,7 +193,11 @@ class Delivery:
     def _deliver(self) -> None:
         self._due_at = self._clock() + self._every_seconds
         if self._has_work():
-            self._is_reachable = self._attempt(self._send)
+            self._sending_since = self._clock()
+            went_well = self._attempt(self._send)
+            with self._changed:
+                self._sending_since = None
+                self._is_reachable = went_well
 
     def _attempt(self, action: Callable[[], None], *, count_success: bool = True) -> bool:
         """Whether `action` went well. It is counted; a failure is logged, at most once a minute."""

@@ -31,6 +31,9 @@ class Pipeline(NamedTuple):
     handler: LineHandler
 
 
+# Where the classes live that stand for `sys.stderr`: Flask's `wsgi_errors_stream`, the framework's LOG_EXECUTION_ID.
+_PROXIES = frozenset(("werkzeug.local", "functions_framework.execution_id"))
+
 _installed: Pipeline | None = None
 
 
@@ -67,7 +70,7 @@ def install(pipeline: Pipeline, level: int) -> None:
     root = logging.getLogger()
     if previous is not None and previous is not pipeline:
         root.removeHandler(previous.handler)
-        previous.handler.close()
+        previous.handler.end()
     if pipeline.handler not in root.handlers:
         root.addHandler(pipeline.handler)  # for those who look whether there is one before they add their own
     root.setLevel(level)
@@ -110,9 +113,19 @@ def _others(logger: logging.Logger) -> Iterator[logging.Handler]:
     current: logging.Logger | None = logger
     while current is not None:
         for handler in current.handlers:
-            if type(handler) is not LineHandler and type(handler) is not logging.StreamHandler:
+            if type(handler) is not LineHandler and not _prints(handler):
                 yield handler
         current = current.parent if current.propagate else None
+
+
+def _prints(handler: logging.Handler) -> bool:
+    """Whether it writes to this process's own output, where our line stands already."""
+    if not isinstance(handler, logging.StreamHandler):
+        return False
+    stream = handler.stream
+    if any(stream is one for one in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)):
+        return True
+    return type(stream).__module__ in _PROXIES  # never asked themselves: outside of a request some have nothing behind
 
 
 def _hand_on(handler: logging.Handler, line: Line) -> None:

@@ -138,9 +138,13 @@ class LineMaker:
             self._cleaner.text(text_of(record.name), MAX_NAME),
             clean,
             self._current_trace(),
-            Location(record.pathname, record.lineno, record.funcName or "?"),
+            Location(self._place(record.pathname), record.lineno, self._place(record.funcName or "?")),
             "\n".join(traces) or None,
         )
+
+    def _place(self, name: object) -> str:
+        """A path's or function's name, of which there are few: a template's or a notebook's may be made of anything."""
+        return name if type(name) is str and name in self._clean else self._remembered(text_of(name), MAX_FIELD)
 
     def context(self, fields: Mapping[str, object]) -> dict[str, object]:
         """`fields` as the context of lines: cleaned once for all of them."""
@@ -324,8 +328,15 @@ def _shortened(line: Line) -> Line:
     return line._replace(fields=fields)
 
 
+# C0, DEL, C1 and Unicode's line ends as escapes: what somebody sent neither begins a line nor moves the cursor.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"
+}  # fmt: skip
+_CONTROLS_IN_TRACES = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\n\t"}
+
+
 class ConsoleLines:
-    """Readable lines, with colours on a terminal."""
+    """Readable lines, with colours on a terminal. Only tracebacks have several lines."""
 
     def __init__(self, *, colors: bool) -> None:
         from structlog.dev import ConsoleRenderer
@@ -336,13 +347,14 @@ class ConsoleLines:
         event: dict[str, object] = {
             "timestamp": time.strftime("%H:%M:%S", time.localtime(line.created)),
             "level": line.severity.lower(),
-            "event": line.message,
-            "logger": line.component,
-            **line.fields,
+            "event": line.message.translate(_CONTROLS),
+            "logger": line.component.translate(_CONTROLS),
         }
+        for name, value in line.fields.items():  # others than texts are shown by their `repr`
+            event[name.translate(_CONTROLS)] = value.translate(_CONTROLS) if isinstance(value, str) else value
         if line.trace is not None:
             event["trace_id"] = line.trace.trace_id
         if line.stack_trace is not None:
-            event["exception"] = line.stack_trace
+            event["exception"] = line.stack_trace.translate(_CONTROLS_IN_TRACES)
         written = self._render(None, "", event)
         return written.encode("utf-8", "backslashreplace").decode()

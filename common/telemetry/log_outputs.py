@@ -27,7 +27,10 @@ class Output(Protocol):
         """At the end of a request."""
 
     def close(self) -> None:
-        """Send on what it still holds; a later line is taken all the same."""
+        """Anybody who configures logging has all handlers closed: a later line is taken all the same."""
+
+    def end(self) -> None:
+        """Another takes its place: send on what it still holds."""
 
 
 class Immediate:
@@ -38,6 +41,9 @@ class Immediate:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def end(self) -> None:
+        """Nothing waits."""
 
 
 class StreamOutput(Immediate):
@@ -164,6 +170,13 @@ class LineHandler(logging.Handler):
             output.after_call()
 
     def close(self) -> None:
+        """The standard library's: `logging.shutdown` calls it, and so does `dictConfig`, after which lines go on."""
         for output in self._outputs:
             output.close()
         super().close()
+
+    def end(self) -> None:
+        """Send on what is held and close, for another takes its place."""
+        for output in self._outputs:
+            output.end()
+        self.close()

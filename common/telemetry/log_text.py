@@ -4,7 +4,7 @@ import re
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from common.telemetry import log_counts
 
@@ -63,9 +63,10 @@ class Cleaner:
                 text = text.encode(errors="backslashreplace").decode()
             masked = self._mask(text)
             if _URL_ENCODED.search(masked):
-                decoded = unquote(masked)
-                again = self._mask(decoded)
-                return masked if again == decoded else again
+                for decode in (unquote, unquote_plus):  # a plus may be a space, or a part of a secret
+                    decoded = decode(masked)
+                    again = self._mask(decoded)
+                    masked = masked if again == decoded else again
         except Exception:  # noqa: BLE001  # what cannot be masked must not go out
             log_counts.failed("masking")
             return _WITHHELD

@@ -69,7 +69,7 @@ def _one_of(name: str, *values: str) -> Label:
 FUNCTION = Label("function")
 ROUTE = Label("route")
 METHOD = _one_of("method", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "_OTHER")
-STATUS = _one_of("status", *(str(status.value) for status in HTTPStatus))
+STATUS = _one_of("status", *(str(status.value) for status in HTTPStatus), "499")  # nginx's: the caller went away
 INTENT = Label("intent")
 AGENT = Label("agent")
 MODEL = Label("model")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status, TraceFlags
 
 from common.pii import mask
@@ -38,7 +39,7 @@ def clean(span: ReadableSpan, resource: Resource, *, with_content: bool) -> tupl
         status=Status(span.status.status_code),
         start_time=span.start_time,
         end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
+        instrumentation_scope=_clean_scope(span.instrumentation_scope),
     )
     return cleaned, len(given) - len(attributes) + len(span.events)
 
@@ -52,6 +53,14 @@ def _clean_attributes(given: Mapping[str, object], *, with_content: bool) -> dic
             if cleaned is not None:
                 attributes[name] = cleaned
     return attributes
+
+
+def _clean_scope(scope: InstrumentationScope | None) -> InstrumentationScope | None:
+    """Name and version: a careless library writes anything into them."""
+    if scope is None:
+        return None
+    version = scope.version and clean_text(scope.version, MAX_NAME_CHARACTERS)
+    return InstrumentationScope(clean_text(scope.name, MAX_NAME_CHARACTERS), version)
 
 
 def _bare(context: SpanContext) -> SpanContext:

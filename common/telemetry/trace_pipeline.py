@@ -154,7 +154,7 @@ class Pipeline(SpanProcessor):
         """Send what is queued, in batches, until `Settings.telemetry_timeout_seconds` are over.
 
         Raises:
-            ExportFailed: a batch is lost; those behind it stay for the next time.
+            ExportFailed: a batch is lost; those behind it stay for the next time. So with what the exporter raises.
         """
         # Instrumented libraries make no spans of their own for what the exporter does with them.
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
@@ -164,9 +164,8 @@ class Pipeline(SpanProcessor):
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             if exporter is None:
                 _count_dropped(len(batch))
-            elif exporter.export(self._clean_all(batch)) is not SpanExportResult.SUCCESS:
-                _count_dropped(len(batch))
-                raise ExportFailed
+            else:
+                _export(exporter, self._clean_all(batch))
 
     def _usable_exporter(self) -> "SpanExporter | None":
         if self._exporter is None and not self._is_stopped:
@@ -178,10 +177,16 @@ class Pipeline(SpanProcessor):
         return self._exporter
 
     def _clean_all(self, batch: list[ReadableSpan | RecordedSpan]) -> list[ReadableSpan]:
-        """Gives the GIL away now and then: the interpreter would take it only after 5 ms, a request's latency."""
+        """Gives the GIL away now and then: the interpreter would take it only after 5 ms, a request's latency.
+
+        A span that cannot be cleaned stays here, and is counted: the others have no part in it.
+        """
         cleaned = []
         for number, span in enumerate(batch):
-            cleaned.append(self._clean(span.readable() if isinstance(span, RecordedSpan) else span))
+            try:
+                cleaned.append(self._clean(span.readable() if isinstance(span, RecordedSpan) else span))
+            except Exception:  # noqa: BLE001  # an attribute of somebody's own class may raise anything
+                _count_dropped(1)
             if number % TURN == 0:
                 time.sleep(0)
         return cleaned
@@ -197,6 +202,18 @@ class Pipeline(SpanProcessor):
     def _close(self) -> None:
         if self._exporter is not None:
             self._exporter.shutdown()
+
+
+def _export(exporter: "SpanExporter", spans: list[ReadableSpan]) -> None:
+    """All of them arrive, or all are counted."""
+    have_left = not spans
+    try:
+        have_left = have_left or exporter.export(spans) is SpanExportResult.SUCCESS
+    finally:
+        if not have_left:
+            _count_dropped(len(spans))
+    if not have_left:
+        raise ExportFailed
 
 
 def _before_pools_end(pipeline: Pipeline) -> None:

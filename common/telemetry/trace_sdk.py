@@ -21,11 +21,12 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from common.telemetry import semconv
+from common.telemetry.trace_cleaning import MAX_ITEMS
 from common.telemetry.trace_context import RemoteParent, TraceContext, new_span_id, new_trace_id
 from common.telemetry.trace_spans import Attributes, AttributeValue, Kind, Span
 from common.version import VERSION
 
-MAX_RAW_CHARACTERS = 16_384  # of a string attribute, while it waits
+MAX_RAW_CHARACTERS = 16_384  # of a text, an attribute or an item of one, while it waits
 
 _KINDS = {"internal": otel.SpanKind.INTERNAL, "server": otel.SpanKind.SERVER, "client": otel.SpanKind.CLIENT}
 _ERROR = otel.Status(otel.StatusCode.ERROR)
@@ -66,7 +67,12 @@ class RecordedSpan(Span, otel.Span):
 
     def set(self, name: str, value: AttributeValue) -> None:
         if self._ended is None:
-            self._attributes[name] = value[:MAX_RAW_CHARACTERS] if type(value) is str else value
+            if type(value) is str:
+                self._attributes[name] = value[:MAX_RAW_CHARACTERS]
+            elif isinstance(value, (list, tuple)):  # the caller may change a list afterwards
+                self._attributes[name] = [_bounded(item) for item in value[:MAX_ITEMS]]
+            else:
+                self._attributes[name] = value
 
     def fail(self, error_type: str) -> None:
         if self._ended is None:
@@ -151,6 +157,10 @@ class LibrarySpan(Span):
     def fail(self, error_type: str) -> None:
         self._span.set_status(_ERROR)
         self._span.set_attribute(semconv.ERROR_TYPE, error_type)
+
+
+def _bounded(item: object) -> object:
+    return item[:MAX_RAW_CHARACTERS] if isinstance(item, str) else item
 
 
 State = tuple[Context, RecordedSpan | None]

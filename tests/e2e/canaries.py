@@ -1,8 +1,10 @@
 """Personal data and secrets of nobody, a set for each request, and the search for them in what left a process."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,28 @@ def canaries(number: int) -> Canaries:
 
 
 def found_in(texts: Iterable[bytes], sets: Iterable[Canaries]) -> list[str]:
-    """Each value that stands in one of `texts`."""
-    whole = b"\n".join(texts)
-    values = {value for one in sets for value in one.values}
-    values |= {one.card.replace(" ", "") for one in sets} | {one.ssn.replace("-", "") for one in sets}
-    return sorted(value for value in values if value.encode() in whole)
+    """Each value that stands in one of `texts`, also form-encoded, and numbers whatever stands between their digits."""
+    written = b"\n".join(texts).decode(errors="replace")
+    whole = f"{written}\n{unquote_plus(written)}"
+    numbers = {match[0] for one in _separated(whole) for match in _NUMBER.finditer(one)}
+    found = set()
+    for one in sets:
+        found |= {value for value in one.values if value in whole}
+        found |= {value for value in (one.phone, one.ssn, one.card, one.iban) if _compact(value) in numbers}
+    return sorted(found)
+
+
+_NUMBER = re.compile(r"(?:DE)?\d{9,22}")
+_BETWEEN = re.compile(r"(?<=[\dE])[ ()+_./-]{1,3}(?=\d)")
+
+
+def _separated(text: str) -> tuple[str, str]:
+    """`text` as it is, and without what stands between digits."""
+    return text, _BETWEEN.sub("", text.replace("(", " "))
+
+
+def _compact(value: str) -> str:
+    return "".join(filter(str.isalnum, value))
 
 
 def files_below(folder: Path) -> list[bytes]:

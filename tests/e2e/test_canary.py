@@ -88,15 +88,26 @@ def headers(one: Canaries) -> dict[str, str]:
     }
 
 
+def query_of(one: Canaries) -> dict[str, str]:
+    """Sent form-encoded: a plus for each space."""
+    return {"email": one.email, "ssn": one.ssn, "card": one.card, "phone": one.phone, "q": f"my IBAN is {one.iban}"}
+
+
+def bare(one: Canaries) -> dict[str, object]:
+    """Values that only the names around them explain."""
+    ssn, phone = one.ssn.replace("-", ""), "".join(filter(str.isdigit, one.phone))
+    return {"ssn": [ssn], "phones": [phone], "of": {"ssn": {"value": ssn}}, "headers": [["X-Api-Key", one.key]]}
+
+
 def send(client: httpx.Client, number: int) -> httpx.Response:
     """By turns: a question, an unknown field, a broken body, an address, a session and a stream."""
     one = canaries(number)
-    query = {"email": one.email, "ssn": one.ssn}
+    query = query_of(one)
     match number % 6:
         case 0:
             return client.post("/api/query", json={"message": one.sentence}, params=query, headers=headers(one))
         case 1:
-            body = {"message": "Hello", one.email: {"nested": {"ssn": one.ssn, "key": one.key}}}
+            body = {"message": "Hello", one.email: {"nested": {"ssn": one.ssn, "key": one.key}, "bare": bare(one)}}
             return client.post("/api/query", json=body, params=query, headers=headers(one))
         case 2:
             text = f'{{"message": "{one.sentence}'
@@ -166,5 +177,7 @@ def test_nothing_is_in_what_a_careless_function_writes(tmp_path: Path, receiver:
 def careless(client: httpx.Client, number: int) -> int:
     one = canaries(number)
     path = "/raise" if number % 2 else "/log"
-    body = {"applicant": one.sentence, "profile": {"ssn": one.ssn, "cards": [one.card], "password": one.password}}
-    return client.post(path, json=body, params={"email": one.email}, headers=headers(one)).status_code
+    profile = {"ssn": one.ssn, "cards": [one.card], "password": one.password}
+    lists = {name: value for name, value in bare(one).items() if isinstance(value, list)}  # it logs the body's text
+    body = {"applicant": one.sentence, "profile": profile, "bare": lists}
+    return client.post(path, json=body, params=query_of(one), headers=headers(one)).status_code

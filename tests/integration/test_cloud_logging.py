@@ -61,7 +61,7 @@ def test_a_line_arrives_with_all_that_has_a_place_of_its_own(server: CloudLoggin
         degraded=["model"], score=0.5,
     )._replace(trace=TraceContext("ab" * 16, "cd" * 8, True))  # fmt: skip
     output.write(traced)
-    output.close()
+    output.end()
     (entry,) = server.entries
     (request,) = server.requests
     assert (request.log_name, request.resource.type) == ("projects/p/logs/loan%20check", "global")
@@ -85,7 +85,7 @@ def test_lines_leave_by_themselves_and_in_order(server: CloudLoggingServer, give
     entries = server.wait_for(1_200)
     assert [entry.json_payload["count"] for entry in entries] == list(range(1_200))
     assert len(server.requests) >= 3
-    output.close()
+    output.end()
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED])
@@ -98,7 +98,7 @@ def test_what_the_api_refuses_goes_to_the_fallback(
     output = output_to(server, given_back)
     for number in range(700):
         output.write(line(count=number))
-    output.close()
+    output.end()
     assert [json.loads(text)["count"] for text in given_back] == list(range(700))
     assert failures == ["api"] * 700
     assert server.entries == []
@@ -114,7 +114,7 @@ def test_it_is_tried_again_once_the_api_is_back(server: CloudLoggingServer, give
         server.wait_for(1, 0.05)
     server.status = None
     output.write(line("second"))
-    output.close()
+    output.end()
     assert [entry.json_payload["message"] for entry in server.entries] == ["second"]
     assert len(given_back) == 1
 
@@ -129,7 +129,7 @@ def test_an_api_that_hangs_costs_the_caller_nothing_and_the_end_little(
         output.write(line())
         output.after_call()
     assert time.perf_counter() - started < 0.5
-    output.close()
+    output.end()
     assert time.perf_counter() - started < 5
     assert len(given_back) == 100
 
@@ -141,7 +141,7 @@ def test_a_line_that_the_api_cannot_hold_keeps_nobody_else_back(
     output.write(line("first"))
     output.write(line("odd", httpRequest=1))
     output.write(line("last"))
-    output.close()
+    output.end()
     assert [entry.json_payload["message"] for entry in server.entries] == ["first", "last"]
     assert [json.loads(text)["message"] for text in given_back] == ["odd"]
 
@@ -153,7 +153,65 @@ def test_a_full_queue_refuses_at_once(server: CloudLoggingServer, given_back: li
         output.write(line())
     with pytest.raises(BufferError):  # one batch has left the queue at most
         write_many(output, cloud_logging.MAX_BATCH + 1)
+    output.end()
+
+
+def test_the_queue_is_bounded_by_what_its_lines_hold(
+    server: CloudLoggingServer, given_back: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud_logging, "MAX_WAITING_CHARACTERS", 10_000)
+    output = output_to(server, given_back)
+    long = line(reason="x" * 4_000)
+    output.write(long)
+    output.write(long)
+    with pytest.raises(BufferError):
+        output.write(long)
+    output._send()
+    output.write(long)  # there is room again
+    output.end()
+    assert (len(server.entries), given_back) == (3, [])
+
+
+def test_lines_go_on_after_somebody_closed_all_handlers_and_are_refused_after_the_end(
+    server: CloudLoggingServer, given_back: list[str]
+) -> None:
+    output = output_to(server, given_back)
+    output.write(line("before"))
+    output.after_call()
+    server.wait_for(1)
     output.close()
+    output.write(line("after"))
+    output.after_call()
+    assert [entry.json_payload["message"] for entry in server.wait_for(2)] == ["before", "after"]
+    output.end()
+    with pytest.raises(BufferError):
+        output.write(line("late"))
+    output.end()
+    assert given_back == []
+
+
+def test_no_thread_runs_before_a_call_ended_a_batch_is_full_or_the_process_has_started(
+    server: CloudLoggingServer, given_back: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_running(output: ApiOutput) -> bool:
+        return output._delivery._thread is not None
+
+    by_call, by_batch = output_to(server, given_back), output_to(server, given_back)
+    write_many(by_call, cloud_logging.MAX_BATCH - 1)
+    write_many(by_batch, cloud_logging.MAX_BATCH - 1)
+    assert not is_running(by_call)
+    by_call.after_call()
+    by_batch.write(line())
+    monkeypatch.setattr(cloud_logging, "START_SECONDS", 0.0)
+    has_started, has_forked = output_to(server, given_back), output_to(server, given_back)
+    has_started.write(line())
+    monkeypatch.setattr(cloud_logging, "_has_forked", True)
+    has_forked.write(line())
+    outputs = (by_call, by_batch, has_started, has_forked)
+    assert [is_running(output) for output in outputs] == [True, True, True, False]
+    for output in outputs:
+        output.end()
+    assert (len(server.entries), given_back) == (cloud_logging.MAX_BATCH * 2 + 1, [])
 
 
 def test_without_credentials_lines_go_to_the_fallback(
@@ -163,7 +221,7 @@ def test_without_credentials_lines_go_to_the_fallback(
     output = ApiOutput("p", "x", fallback=given_back.append, timeout_seconds=10, wait_seconds=0)
     output.write(line())
     output._delivery.wake()
-    output.close()
+    output.end()
     assert len(given_back) == 1
 
 
@@ -177,18 +235,20 @@ def test_a_fallback_that_fails_is_counted(server: CloudLoggingServer, monkeypatc
     server.status = grpc.StatusCode.UNAVAILABLE
     output = ApiOutput("p", "x", fallback=broken, timeout_seconds=2, wait_seconds=0, connect=server.client)
     output.write(line())
-    output.close()
+    output.end()
     assert failures == ["api", "lost"]
 
 
 def test_a_forked_process_leaves_the_lines_of_its_parent_to_it(
-    server: CloudLoggingServer, given_back: list[str], monkeypatch: pytest.MonkeyPatch
+    server: CloudLoggingServer, given_back: list[str]
 ) -> None:
     output = output_to(server, given_back)
-    output._waiting.append("of the parent")
-    monkeypatch.setattr(output, "_process", -1)  # as after a fork
+    output.write(line("of the parent"))
+    output._leaving.append("on the wire of the parent")
+    output._forget()
     output.write(line("of the child"))
-    output.close()
+    output.end()
+    assert given_back == []
     assert [entry.json_payload["message"] for entry in server.entries] == ["of the child"]
 
 
@@ -208,6 +268,40 @@ if child == 0:
     get_logger("x").info("of.the_child")
 else:
     assert os.waitpid(child, 0)[1] == 0
+"""
+
+IMPORTING = """
+import os, sys, threading
+from common.telemetry import cloud_logging
+def connect():
+    print(os.getpid() == master, file=sys.stderr)
+    from tests.cloud_logging_server import client  # gRPC is not imported before
+    return client({target!r})
+cloud_logging._connect = connect
+from common.logging import get_logger, setup_logging
+master = os.getpid()
+setup_logging(log_level="INFO")
+get_logger("x").info("of.the_import")
+assert threading.active_count() == 1 and "grpc" not in sys.modules
+child = os.fork()
+if child:
+    assert os.waitpid(child, 0)[1] == 0 and cloud_logging._has_forked
+else:
+    assert not cloud_logging._has_forked
+"""
+
+CONFIGURING = """
+import logging.config
+from common.telemetry import cloud_logging
+from tests.cloud_logging_server import client
+cloud_logging._connect = lambda: client({target!r})
+from common.logging import flush_due, get_logger, setup_logging
+setup_logging(log_level="INFO")
+get_logger("x").info("first")
+flush_due()
+for _ in range(2):
+    logging.config.dictConfig({{"version": 1, "disable_existing_loggers": False, "root": {{"level": "INFO"}}}})
+    get_logger("x").info("later")
 """
 
 SCRIPT = """
@@ -263,3 +357,15 @@ def test_a_forked_process_sends_its_own_lines_and_no_others(server: CloudLogging
     assert (done.stdout, done.stderr) == ("", "")
     messages = [entry.json_payload["message"] for entry in server.entries]
     assert sorted(messages) == ["of.the_child", "of.the_parent", "of.the_parent_later"]
+
+
+def test_a_line_of_an_import_leaves_by_the_master_alone_which_forks_without_threads(server: CloudLoggingServer) -> None:
+    done, _ = run(server.target, IMPORTING)
+    assert (done.stdout, done.stderr) == ("", "True\n")
+    assert [entry.json_payload["message"] for entry in server.entries] == ["of.the_import"]
+
+
+def test_lines_still_leave_after_somebody_configured_logging_anew(server: CloudLoggingServer) -> None:
+    done, _ = run(server.target, CONFIGURING)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert [entry.json_payload["message"] for entry in server.entries] == ["first", "later", "later"]

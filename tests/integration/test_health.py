@@ -154,6 +154,12 @@ def test_documents_and_chunks_in_postgresql_are_counted(health: Health, postgres
 
 
 @pytest.mark.servers
+def test_what_a_postgresql_url_tells_the_driver_makes_nothing_unhealthy(health: Health, postgresql_url: str) -> None:
+    health.configure(database_url=f"{postgresql_url}?prepare_threshold=0&connect_timeout=3")
+    assert health.component("database") == {"status": "healthy", "detail": None}
+
+
+@pytest.mark.servers
 def test_a_postgresql_that_takes_no_writes_is_unhealthy(health: Health, postgresql_url: str) -> None:
     health.configure(database_url=f"{postgresql_url}?options=-c%20default_transaction_read_only%3Don")
     assert health.component("database") == {"status": "unhealthy", "detail": "cannot be written"}

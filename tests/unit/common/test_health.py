@@ -1,12 +1,14 @@
 """Checks run side by side, and a report waits for none of them longer than its deadline."""
 
 import itertools
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from common.health import (
     Check,
@@ -15,6 +17,7 @@ from common.health import (
     Finding,
     HealthChecker,
     HealthReport,
+    _reset_in_child,
     init_health_checker,
     is_draining,
     last_checker,
@@ -348,6 +351,42 @@ def test_a_worker_that_was_told_to_end_drains(monkeypatch: pytest.MonkeyPatch) -
     assert not is_draining()
     worker.alive = False
     assert is_draining()
+
+
+def test_uvicorns_server_that_was_told_to_end_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = uvicorn.Server(uvicorn.Config("nowhere:app"))
+    monkeypatch.setattr(signal, "getsignal", lambda number: server.handle_exit)
+    assert not is_draining()
+    server.handle_exit(signal.SIGTERM, None)
+    assert is_draining()
+
+
+def test_a_forked_child_neither_waits_for_its_parents_threads_nor_takes_their_checks_for_its_own(
+    hanging: Hanging,
+) -> None:
+    parent = os.getpid()
+    checker = HealthChecker(timeout_seconds=SHORT, cache_seconds=0.0)
+    checker.add("vectors", lambda: hanging() if os.getpid() == parent else None, needed=True)
+    checker.note("cache", "in memory")
+    assert checker.report().components["vectors"].detail == "timed out"
+    with checker._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            checker._timeout_seconds = 5.0
+            os._exit(0 if checker.report().status == "healthy" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert checker.report().components["vectors"].detail == "timed out"
+
+
+def test_a_reset_forgets_what_runs(hanging: Hanging) -> None:
+    checker = HealthChecker(timeout_seconds=SHORT, cache_seconds=0.0)
+    checker.add("vectors", hanging, needed=True)
+    checker.note("cache", "in memory")
+    checker.report()
+    _reset_in_child()
+    checker.report()
+    assert hanging.started == 2
 
 
 def test_a_process_without_such_a_worker_does_not_drain() -> None:

@@ -9,9 +9,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 
-from common.health_database import database_check, knowledge_check, sqlite_check, sqlite_file, sqlite_readable
+from common.health_database import (
+    _parameters,
+    database_check,
+    knowledge_check,
+    sqlite_check,
+    sqlite_file,
+    sqlite_readable,
+)
 from common.health_runs import Fault, Finding
 from common.settings import InvalidSettings
 
@@ -142,3 +149,41 @@ def test_a_database_that_nobody_migrated_yet_has_no_tables(tmp_path: Path) -> No
     file = tmp_path / "loans.db"
     file.touch()
     assert knowledge_check(f"sqlite:///{file}")() == "no tables yet"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "u:p%25w@db.example:5433/loans",
+        "jane%40bank:p/w?x#y+z@db/loans?sslmode=require&application_name=a+b",
+        "u@/loans?host=/var/run/postgresql",
+        "[::1]:5432/loans",
+        "/loans?host=a:5432&host=b:5433",
+        "/loans?host=a:5432",
+        "/loans?host=a,b&port=1,2",
+        "db",
+        "",
+    ],
+)
+def test_a_postgresql_url_is_read_as_sqlalchemy_reads_it(rest: str) -> None:
+    url = f"postgresql+psycopg://{rest}"
+    dialect = make_url(url).get_dialect()()
+    expected = {name: str(value) for name, value in dialect.create_connect_args(make_url(url))[1].items()}
+    expected.pop("context", None)  # of its types
+    assert _parameters(url) == expected
+
+
+def test_what_a_url_tells_the_driver_is_not_for_the_server() -> None:
+    url = "postgresql+psycopg://u@db/loans?prepare_threshold=0&autocommit=true&sslmode=require"
+    assert _parameters(url) == {"user": "u", "host": "db", "dbname": "loans", "sslmode": "require"}
+
+
+@pytest.mark.parametrize("url", ["mysql://db/x", "postgresql://db:port/x", "postgresql+asyncpg://db/x"])
+def test_what_is_no_url_of_ours_is_a_setting_that_cannot_be_used(url: str) -> None:
+    with pytest.raises(InvalidSettings, match="DATABASE_URL"):
+        database_check(url)
+
+
+def test_a_database_that_is_not_reached_by_a_url_for_the_driver_is_told_so() -> None:
+    with pytest.raises(Fault, match="not reachable"):
+        database_check("postgresql+psycopg://u@127.0.0.1:1/db?prepare_threshold=0&connect_timeout=1")()

@@ -256,3 +256,26 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_nothing_raises_and_everything_can_be_written(value: object) -> None:
     str(masked(value)).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a": {"ssn": ["078051120"]}}, {"a": {"ssn": ["[SSN]"]}}),
+        ({"a": {"x": {"ssn": {"value": "078051120"}}}}, {"a": {"x": {"ssn": {"value": "[SSN]"}}}}),
+        ({"routing_number": ["021000021"]}, {"routing_number": ["[US_BANK]"]}),
+        ({"phones": ["2125550123"]}, {"phones": ["[PHONE]"]}),
+        ({"phones": ["2125550123", "2125550124"]}, {"phones": ["[PHONE]", "[PHONE]"]}),
+        ({"phones": {"home": "2125550123", 3: 2125550124}}, {"phones": {"home": "[PHONE]", 3: "[PHONE]"}}),
+        ({"account_number": [{"value": "12345678"}]}, {"account_number": [{"value": "[US_BANK]"}]}),
+        ({"account_number": ({12345678},)}, {"account_number": ({"[US_BANK]"},)}),
+        ({"account": {"number": "12345678", "id": "12345678"}}, {"account": {"number": "[US_BANK]", "id": "12345678"}}),
+        ({"case": {"text": "2125550123"}}, {"case": {"text": "[PHONE]"}}),
+        ({"headers": [["X-Api-Key", "Zx81kd92mQ"]]}, {"headers": [["X-Api-Key", "[SECRET]"]]}),
+        (["ssn", "078051120"], ["ssn", "[SSN]"]),
+        ([{"name": "ssn", "value": "078051120"}], [{"name": "ssn", "value": "[SSN]"}]),
+        ({"loan": [{"value": "12345678"}]}, {"loan": [{"value": "12345678"}]}),
+    ],
+)
+def test_names_explain_what_stands_below_them(value: object, expected: object) -> None:
+    assert masked(value) == expected

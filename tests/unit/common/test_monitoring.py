@@ -1,9 +1,10 @@
 """`setup_monitoring` on a plain function, a Flask app and an ASGI app: each as its owner would use it."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flask
 import pytest
@@ -13,19 +14,29 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from werkzeug.test import Client, create_environ
 
 from common.health import HealthChecker, init_health_checker
 from common.metrics import REGISTRY
 from common.monitoring import setup_monitoring
+from common.settings import load_settings
 from tests.asgi import get
 from tests.log_lines import log_lines
 from tests.recorded_spans import recording
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SECRET = "jane.roe@example.com"
 
 
 class Broken(RuntimeError):
     """What the owner's code raises."""
+
+
+def broken_stream() -> Iterator[str]:
+    yield "a"
+    raise Broken(SECRET)
 
 
 def rate(request: flask.Request) -> Any:
@@ -37,6 +48,10 @@ def rate(request: flask.Request) -> Any:
         flask.abort(502)
     if request.path == "/stream":
         return flask.Response(piece for piece in ("a", "b"))
+    if request.path == "/broken-stream":
+        return flask.Response(broken_stream())
+    if request.path == "/exit":
+        raise SystemExit(1)
     return {"rate": 5}
 
 
@@ -45,6 +60,8 @@ def flask_app(name: str, health: HealthChecker | None = None) -> flask.Flask:
     app.add_url_rule("/rates/<bank>", view_func=lambda bank: {"bank": bank})
     app.add_url_rule("/broken", "broken", lambda: rate(flask.request))
     app.add_url_rule("/stream", "stream", lambda: rate(flask.request))
+    for path in ("/broken-stream", "/exit"):
+        app.add_url_rule(path, path, lambda: rate(flask.request))
     return setup_monitoring(app, name=name, health=health)
 
 
@@ -64,6 +81,15 @@ def client_of(make: Callable[..., flask.Flask], name: str, health: HealthChecker
 def count(name: str, function: str, **labels: str) -> float:
     found = REGISTRY.get_sample_value(name, {"function": function, **labels})
     return found or 0.0
+
+
+def in_progress(function: str) -> float:
+    return count("assistant_http_requests_in_progress", function)
+
+
+def errors(component: str, error_type: str) -> float:
+    labels = {"component": component, "error_type": error_type}
+    return REGISTRY.get_sample_value("assistant_errors_total", labels) or 0.0
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +156,109 @@ def test_a_stream_is_measured_when_it_ends(make: Callable[..., flask.Flask]) -> 
     assert list(response.iter_encoded()) == [b"a", b"b"]
     response.close()
     assert count("assistant_http_requests_total", name, **labels) == 1
+
+
+@both
+def test_a_stream_that_breaks_off_is_an_error_of_an_answer_that_was_begun(make: Callable[..., flask.Flask]) -> None:
+    name = f"broken-stream-{make.__name__}"
+    with recording() as spans, log_lines() as lines:
+        response = client_of(make, name).get("/broken-stream", buffered=False)
+        with pytest.raises(Broken):
+            list(response.iter_encoded())
+        response.close()
+    assert [(line["event"], line["status"]) for line in lines] == [("request.finished", 200)]
+    assert (errors(name, "Broken"), in_progress(name)) == (1, 0)
+    assert [span.status.is_ok for span in spans.spans] == [False]
+    assert SECRET not in str(lines)
+
+
+@both
+def test_an_exit_ends_its_request_too(make: Callable[..., flask.Flask]) -> None:
+    name = f"exit-{make.__name__}"
+    with recording() as spans, log_lines() as lines, pytest.raises(SystemExit):
+        client_of(make, name).get("/exit")
+    assert [(line["event"], line["status"]) for line in lines] == [("request.finished", 500)]
+    assert (errors(name, "SystemExit"), in_progress(name), len(spans.spans)) == (1, 0, 1)
+
+
+def test_a_file_that_a_function_sends_is_measured_when_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "rates.csv").write_text("5")
+
+    def send(request: flask.Request) -> flask.Response:
+        return flask.send_file(tmp_path / "rates.csv")
+
+    monitored = setup_monitoring(send, name="file")
+    app = flask.Flask("file")
+    app.add_url_rule("/", view_func=lambda: monitored(flask.request))
+    response = app.test_client().get("/", buffered=True)
+    assert (response.data, in_progress("file")) == (b"5", 0)
+    assert count("assistant_http_requests_total", "file", route="-", method="GET", status="200") == 1
+
+
+def wrapped(name: str, app: "WSGIApplication") -> flask.Flask:
+    """A Flask app whose owner put `app` in its place before it was monitored."""
+    flask_app = flask.Flask(name)
+    vars(flask_app)["wsgi_app"] = app
+    return setup_monitoring(flask_app, name=name)
+
+
+def test_an_app_that_answers_when_its_first_piece_is_asked_for_is_measured() -> None:
+    def lazy(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
+        start_response("202 Accepted", [("Content-Length", "1")])
+        yield b"x"
+
+    response = Client(wrapped("lazy", lazy)).get("/")
+    assert (response.status_code, response.data) == (202, b"x")
+    assert count("assistant_http_requests_total", "lazy", route="-", method="GET", status="202") == 1
+    assert in_progress("lazy") == 0
+
+
+def test_an_app_that_fails_before_it_answers_lazily_is_a_500() -> None:
+    def lazy(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
+        if environ["PATH_INFO"] == "/":
+            raise Broken(SECRET)
+        yield b""
+
+    with pytest.raises(Broken):
+        Client(wrapped("lazy-broken", lazy)).get("/")
+    assert count("assistant_http_requests_total", "lazy-broken", route="-", method="GET", status="500") == 1
+    assert (errors("lazy-broken", "Broken"), in_progress("lazy-broken")) == (1, 0)
+
+
+@pytest.mark.parametrize("has_close", [True, False])
+def test_an_answer_that_nobody_reads_is_closed_all_the_same(has_close: bool) -> None:
+    closed: list[bool] = []
+
+    class Pieces(list[bytes]):
+        if has_close:
+
+            def close(self) -> None:
+                closed.append(True)
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return Pieces([b"x"])
+
+    name = f"unread-{has_close}"
+    answer: Any = wrapped(name, app)(create_environ("/"), lambda *_: lambda _piece: None)
+    answer.close()
+    assert (closed, in_progress(name)) == ([True] * has_close, 0)
+
+
+def test_settings_that_cannot_be_used_are_told_and_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = load_settings(database_url="mysql://root:pass-word-1@db/x")
+    monkeypatch.setattr("common.health.settings", lambda: made)
+    client = client_of(flask_app, "misconfigured")
+    with log_lines() as lines:
+        for path in ("/health", "/health/ready"):
+            response = client.get(path)
+            assert response.status_code == 503
+            assert response.get_json() == {"status": "unhealthy", "detail": "misconfigured"}
+    assert [line["event"] for line in lines] == ["health.misconfigured"]
+    assert "DATABASE_URL" in lines[0]["reason"]
+    assert "pass-word-1" not in str(lines)
+    assert client.get("/health/live").status_code == 200
+    assert client.get("/rates/acme").status_code == 200
 
 
 @both
@@ -231,6 +360,58 @@ def test_a_bare_asgi_callable_is_wrapped() -> None:
     assert count("assistant_http_requests_total", "bare", route="-", method="GET", status="200") == 1
 
 
+def run_http(app: Callable[..., Any], headers: list[tuple[bytes, bytes]]) -> Any:
+    """An ASGI request on its way, whose answer goes nowhere."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: object) -> None: ...
+
+    return app({"type": "http", "method": "GET", "path": "/", "headers": headers}, receive, send)
+
+
+def test_an_asgi_request_that_is_cancelled_is_no_fault_of_the_server() -> None:
+    async def cancelled() -> None:
+        began = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        task = asyncio.ensure_future(run_http(setup_monitoring(app, name="cancelled"), []))
+        await began.wait()
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert count("assistant_http_requests_total", "cancelled", route="-", method="GET", status="499") == 1
+    assert (errors("cancelled", "CancelledError"), in_progress("cancelled")) == (0, 0)
+
+
+def test_an_asgi_stream_that_breaks_off_is_an_error_of_an_answer_that_was_begun() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise Broken(SECRET)
+
+    with pytest.raises(Broken):
+        asyncio.run(run_http(setup_monitoring(app, name="asgi-stream"), []))
+    assert count("assistant_http_requests_total", "asgi-stream", route="-", method="GET", status="200") == 1
+    assert (errors("asgi-stream", "Broken"), in_progress("asgi-stream")) == (1, 0)
+
+
+@pytest.mark.parametrize(("length", "told"), [(b"12", 12), (b"9" * 5_000, 0), (b"-1", 0)])
+def test_a_length_that_is_none_does_no_harm(length: bytes, told: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({})(scope, receive, send)
+
+    with log_lines() as lines:
+        asyncio.run(run_http(setup_monitoring(app, name="length"), [(b"content-length", length)]))
+    finished = [line for line in lines if line["event"] == "request.finished"]  # asyncio logs too
+    assert [(line["status"], line["bytes_in"]) for line in finished] == [(200, told)]
+
+
 def test_what_is_no_app_is_refused() -> None:
     with pytest.raises(TypeError, match="takes a function"):
         setup_monitoring("rates")  # type: ignore[type-var]
@@ -248,3 +429,9 @@ def test_a_function_keeps_its_name_and_may_be_decorated() -> None:
         return "5"
 
     assert (mortgage.__name__, mortgage.__doc__) == ("mortgage", "Rates of mortgages.")
+
+
+def test_an_error_that_flask_answers_itself_is_counted_once() -> None:
+    client = client_of(flask_app, "own-page")
+    assert client.get("/broken").status_code == 500
+    assert REGISTRY.get_sample_value("assistant_errors_total", {"component": "own-page", "error_type": "Broken"}) == 1

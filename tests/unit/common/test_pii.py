@@ -260,3 +260,28 @@ def test_random_characters_of_100_kb_are_quick() -> None:
     letters = string.digits + " .-()/+@:%\n" + "abcdefxtel"
     text = "".join(random.Random(7).choices(letters, k=LONG))
     assert seconds(lambda: detect(text), 3) < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (
+            "GET /a?ssn=078+05+1120&phone=415+555+2671&card=4111+1111+1111+1111",
+            "GET /a?ssn=[SSN]&phone=[PHONE]&card=[CREDIT_CARD]",
+        ),
+        ("GET /?message=My+card+is+4111+1111+1111+1111 HTTP/1.1", "GET /?message=My+card+is+[CREDIT_CARD] HTTP/1.1"),
+        ("q=my+ssn+is+078051120", "q=my+ssn+is+[SSN]"),
+        ("q=routing+number+021000021", "q=routing+number+[US_BANK]"),
+        ("q=iban+DE89+3704+0044+0532+0130+00", "q=iban+[IBAN]"),
+        ("q=call+me+at+%2B1+415+555+2671", "q=call+me+at+[PHONE]"),
+        ("phone=%28415%29+555-0007", "phone=[PHONE]"),
+        ("a=1&phone=+14155552671", "a=1&phone=[PHONE]"),
+        ("a=1&phone=5+14155552671", "a=1&phone=5+[PHONE]"),
+        ("4111_1111_1111_1111", "[CREDIT_CARD]"),
+        ("scan_3782_822463_10005.pdf", "scan_[CREDIT_CARD].pdf"),
+        ("ssn 078_05_1120", "ssn [SSN]"),
+        ("x=1+1 and trace_4111_1111_1111_1112", "x=1+1 and trace_4111_1111_1111_1112"),
+    ],
+)
+def test_forms_and_underscores_separate_as_spaces_do(text: str, masked: str) -> None:
+    assert mask(text) == masked

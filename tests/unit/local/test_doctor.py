@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from common.settings import load_settings
-from local.doctor import Diagnosis, examine, health, metrics, packages, traces
+from local.catalogue import FunctionEntry
+from local.doctor import Diagnosis, examine, health, imports, metrics, packages, traces
 from tests.trace_servers import OtlpHttp
 
 NOWHERE = "http://127.0.0.1:1"
@@ -112,17 +114,59 @@ def test_each_component_that_is_not_well_has_its_fix() -> None:
     assert "LOG_LEVEL" in str(own)
 
 
-@pytest.mark.parametrize("answer", [(200, b"<html>"), (200, b"[]"), (404, b"")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b"\xff\xfe"),
+        (200, b'{"components": {}}'),
+        (200, b'{"components": {"a": {}}, "status": "degraded"}'),
+        (404, b""),
+    ],
+)
 def test_another_program_there_is_a_fault(answer: tuple[int, bytes]) -> None:
     with answering({"GET": answer}) as url:
         (found,) = health(url)
         assert (found.verdict, metrics(url, load_settings()).verdict) == ("fault", "fault")
 
 
+def entry(source: str, entry_point: str = "answer") -> FunctionEntry:
+    return FunctionEntry(
+        name="own", source=Path(source), entry_point=entry_point, paths=("/own",), trigger="http", callers="public",
+        memory_mb=256, timeout_seconds=10,
+    )  # fmt: skip
+
+
+def test_functions_that_can_be_imported_are_in_order(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "main.py").write_text("print('loaded')\nanswer = 1\n")
+    assert imports([entry("own/main.py")], tmp_path).found == "1 functions"
+
+
+def test_each_function_that_cannot_be_imported_is_named_with_its_error_and_nothing_of_its_text(tmp_path: Path) -> None:
+    for name, text in {"one": "import no_such_package", "two": "raise SystemExit('pass-word-1')", "three": ""}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    found = imports([entry(f"{name}.py") for name in ("one", "two", "three")], tmp_path)
+    assert found.verdict == "fault"
+    assert found.found == (
+        "one cannot be imported (ModuleNotFoundError); two cannot be imported (SystemExit); "
+        "three cannot be imported (AttributeError)"
+    )
+    assert "requirements.txt" in str(found)
+    assert "pass-word-1" not in str(found)
+
+
+def test_an_import_that_ends_python_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("import os; os._exit(3)")
+    found = imports([entry("own.py")], tmp_path)
+    assert (found.verdict, found.found) == ("fault", "Python ends (CalledProcessError)")
+
+
 def test_nobody_there_is_a_fault_that_says_how_to_start() -> None:
     lines = [str(one) for one in examine(NOWHERE, load_settings())]
-    assert [line.split()[0] for line in lines] == ["ok", "fault", "fault", "not"]
-    assert all("make run" in line for line in lines[1:3])
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "fault", "fault", "not"]
+    assert all("make run" in line for line in lines[2:4])
 
 
 def test_metrics_without_a_gateway_are_counted() -> None:

@@ -36,6 +36,16 @@ def test_statements_connections_and_errors_are_counted_by_kind(tmp_path: Path) -
     engine.dispose()
 
 
+@pytest.mark.parametrize("statement", ["", "  ", "-- SELECT"])
+def test_a_statement_without_a_word_of_sql_is_another_kind(tmp_path: Path, statement: str) -> None:
+    engine = create_engine_for(f"sqlite:///{tmp_path}/x.db")
+    before = value("assistant_database_query_duration_seconds_count", operation="other")
+    with write(engine) as connection:
+        connection.exec_driver_sql(statement)
+    assert value("assistant_database_query_duration_seconds_count", operation="other") > before
+    engine.dispose()
+
+
 def test_a_transaction_is_a_span_without_its_statement(tmp_path: Path) -> None:
     engine = create_engine_for(f"sqlite:///{tmp_path}/x.db")
     with recording() as spans, write(engine) as connection:

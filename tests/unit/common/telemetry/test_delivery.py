@@ -5,16 +5,18 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from common.exchange import Exchange
 from common.metrics import REGISTRY
 from common.settings import settings
 from common.telemetry import delivery as module
-from common.telemetry.delivery import Delivery
+from common.telemetry.delivery import Delivery, one_wait
 
 ROOT = Path(__file__).parents[4]
 SECONDS = 10  # that a test waits for another thread at most
@@ -195,10 +197,10 @@ def test_a_call_on_cloud_run_waits_until_what_is_due_has_left(deliver: Make, rec
 @pytest.mark.usefixtures("on_cloud_run")
 def test_a_call_on_cloud_run_waits_for_a_send_that_began_after_it_ended(deliver: Make, receiver: Receiver) -> None:
     receiver.answers.clear()
-    delivery = deliver(wait_seconds=SECONDS)
+    delivery = deliver(every_seconds=1.0, wait_seconds=SECONDS)
     delivery.wake()
     assert receiver.begun.acquire(timeout=SECONDS)  # a send is under way, which may have left this call's spans out
-    receiver.now += NEVER
+    receiver.now += 2.0
     waiting = threading.Thread(target=delivery.after_call)
     waiting.start()
     with delivery._changed:
@@ -230,6 +232,63 @@ def test_after_a_failure_no_call_waits_until_a_send_went_well(deliver: Make, rec
     receiver.now += 61.0
     delivery.after_call()
     assert receiver.sends == 3
+
+
+@pytest.mark.usefixtures("on_cloud_run")
+def test_no_call_waits_for_a_receiver_that_is_known_to_hang(deliver: Make, receiver: Receiver) -> None:
+    receiver.answers.clear()
+    delivery = deliver(every_seconds=60.0, wait_seconds=30.0)
+    delivery.wake()
+    assert receiver.begun.acquire(timeout=SECONDS)
+    receiver.now += 61.0
+    begun = time.monotonic()
+    delivery.after_call()
+    assert time.monotonic() - begun < SECONDS
+
+
+@pytest.mark.usefixtures("on_cloud_run")
+def test_after_a_wait_in_vain_no_call_waits_until_a_send_went_well(deliver: Make, receiver: Receiver) -> None:
+    receiver.answers.clear()
+    delivery = deliver(every_seconds=60.0, wait_seconds=0.02)
+    delivery.after_call()
+    delivery._wait_seconds = NEVER
+    receiver.now += 61.0
+    delivery.after_call()  # comes back
+    receiver.answers.set()
+    wait_until_idle(delivery)
+    receiver.now += 61.0
+    before = receiver.sends
+    delivery.after_call()
+    assert receiver.sends == before + 1
+
+
+@pytest.mark.usefixtures("on_cloud_run")
+def test_one_wait_is_for_all_channels(deliver: Make, receiver: Receiver) -> None:
+    channels = [deliver(wait_seconds=SECONDS) for _ in range(3)]
+    with one_wait():
+        for channel in channels:
+            channel.after_call()
+    assert receiver.sends == 3
+
+
+@pytest.mark.usefixtures("on_cloud_run")
+def test_three_dead_receivers_hold_a_request_no_longer_than_one_and_the_next_not_at_all(
+    deliver: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_seconds = 0.5
+    receiver.answers.clear()
+    channels = [deliver(wait_seconds=wait_seconds, every_seconds=1.0) for _ in range(3)]
+    monkeypatch.setattr("common.tracing.flush_due", channels[0].after_call)
+    monkeypatch.setattr("common.logging.flush_due", channels[1].after_call)
+    monkeypatch.setattr("common.exchange.push_due", channels[2].after_call)
+    took = []
+    for _ in range(4):
+        begun = time.monotonic()
+        Exchange("test", method="GET", headers={}, route="/a", bytes_in=0).finish(200, 0)
+        took.append(time.monotonic() - begun)
+        receiver.now += 2.0
+    assert wait_seconds <= took[0] < 2 * wait_seconds
+    assert max(took[1:]) < wait_seconds
 
 
 def test_each_send_is_counted_by_how_it_went(deliver: Make, receiver: Receiver) -> None:

@@ -1,9 +1,15 @@
 """The one way of all records: whatever fails on it is counted and never reaches the caller."""
 
+import io
 import logging
+import sys
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
+from flask.logging import wsgi_errors_stream
+from functions_framework.execution_id import logging_stream
 
 from common.logging import frames_of
 from common.telemetry import log_capture, log_counts
@@ -115,3 +121,24 @@ def test_the_frames_of_an_error_tell_its_places_and_none_of_its_words() -> None:
     assert frames[-1].startswith("common/telemetry/test_log_capture.py:")
     assert frames[-1].endswith(":deep")
     assert frames_of(ValueError()) == []
+
+
+def test_streams_and_files_of_others_are_written_and_only_those_that_print_are_not(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    text = io.StringIO()
+    logger = logging.getLogger("with.streams")
+    logger.propagate = False
+    file = logging.FileHandler(tmp_path / "log")
+    written: list[logging.Handler] = [logging.StreamHandler(text), file]
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr, sys.__stderr__, wsgi_errors_stream, logging_stream)
+    printing: list[logging.Handler] = [logging.StreamHandler(stream) for stream in streams]
+    for handler in (*written, *printing):
+        logger.addHandler(handler)
+    try:
+        assert list(log_capture._others(logger)) == written
+        write_event(pipeline, logger, logging.ERROR, "some.event", {}, None)
+    finally:
+        logger.handlers.clear()
+        file.close()
+    assert text.getvalue() == (tmp_path / "log").read_text() == "some.event\n"

@@ -194,3 +194,20 @@ def test_arguments_may_be_a_mapping_that_does_not_fit(failures: list[str]) -> No
     record = logging.makeLogRecord({"name": "x", "levelno": 30, "msg": "%(a)s", "args": {"b": "jane@example.com"}})
     assert maker().of_record(record).message == "%(a)s {'b': '[EMAIL]'}"
     assert failures == ["arguments"]
+
+
+def test_control_characters_neither_begin_lines_nor_move_the_cursor() -> None:
+    sent = "a\x1b[2J\x9b1A\u2028\r\nERROR forged"
+    line = Line(20, sent, 0.0, sent, {sent: sent, "exception": sent}, None, None, f"Traceback:\n{sent}")
+    written = ConsoleLines(colors=False)(line)
+    assert not set(written) & {"\x1b", "\x9b", "\r", "\u2028"}
+    trace = written.index("Traceback:")
+    assert "\n" not in written[:trace].strip("\n")
+    assert written[trace:].count("\n") == 2
+
+
+def test_the_place_of_a_foreign_line_is_masked() -> None:
+    record = logging.LogRecord("x", logging.ERROR, f"/home/{MAIL}/a.py", 3, "hello", (), None, f"f for {MAIL}")
+    made = maker()
+    for _ in range(2):
+        assert made.of_record(record).location == Location("/home/[EMAIL]/a.py", 3, "f for [EMAIL]")

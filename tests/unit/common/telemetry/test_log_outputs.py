@@ -41,6 +41,7 @@ class Broken:
     name = "broken"
     closed = 0
     called = 0
+    ended = 0
 
     def write(self, line: Line) -> None:
         raise OSError
@@ -50,6 +51,9 @@ class Broken:
 
     def close(self) -> None:
         self.closed += 1
+
+    def end(self) -> None:
+        self.ended += 1
 
 
 def stdout() -> StreamOutput:
@@ -185,3 +189,9 @@ def test_after_half_a_line_the_next_one_begins_anew(tmp_path: Path, monkeypatch:
     first, second, third = (tmp_path / "log").read_text().splitlines()
     assert len(second) == 10
     assert [json.loads(text)["message"] for text in (first, third)] == ["one", "three"]
+
+
+def test_a_handler_that_another_replaces_ends_and_closes_its_outputs() -> None:
+    output = Broken()
+    LineHandler([output], []).end()
+    assert (output.ended, output.closed) == (1, 1)

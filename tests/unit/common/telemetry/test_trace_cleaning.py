@@ -6,6 +6,7 @@ import pytest
 from opentelemetry import trace as otel
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.span import TraceState
 
 from common.telemetry import semconv, trace_cleaning
@@ -122,3 +123,12 @@ def test_what_lies_across_the_cut_is_masked_too(before: int, secret: str) -> Non
         left = clean_text("w " * (before // 2) + secret + " " + "w " * behind, MAX_CHARACTERS)
         assert secret[:12].removeprefix("password=") not in left
         assert len(left) <= MAX_CHARACTERS
+
+
+def test_the_scope_keeps_its_name_and_version_masked_and_nothing_else() -> None:
+    scope = InstrumentationScope("for jane@example.com", "1.0 of 10.1.2.3", "https://x/?token=hunter22", {"a": "b"})
+    given = span(instrumentation_scope=scope)
+    left = clean(given, Resource({}), with_content=False)[0].instrumentation_scope
+    assert left == InstrumentationScope("for [EMAIL]", "1.0 of [IP]")
+    bare = span(instrumentation_scope=InstrumentationScope("x"))
+    assert clean(bare, Resource({}), with_content=False)[0].instrumentation_scope == InstrumentationScope("x")

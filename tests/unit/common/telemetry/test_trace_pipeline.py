@@ -147,6 +147,48 @@ def test_a_batch_that_fails_is_counted_and_the_next_are_sent(monkeypatch: pytest
     assert recorded.is_shut_down
 
 
+class Unprintable:
+    def __str__(self) -> str:
+        raise ValueError("jane.roe@example.com")
+
+
+def test_a_span_that_cannot_be_cleaned_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_pipeline, "BATCH", 100)
+    before = dropped()
+    with recording() as recorded:
+        work(2)
+        with span("broken", attributes={semconv.DEGRADED: [Unprintable()]}):  # type: ignore[dict-item]
+            pass
+        work(1)
+        deliver()
+        with span("broken and alone", attributes={semconv.DEGRADED: [Unprintable()]}):  # type: ignore[dict-item]
+            pass
+        recorded.finish()
+    assert [one.name for one in recorded.spans] == ["work 0", "work 1", "work 0"]
+    assert (recorded.batches, dropped()) == ([3], before + 2)
+
+
+def test_a_batch_at_which_the_exporter_raises_is_counted_and_the_next_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raising(RecordedSpans):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            if not self.works:
+                raise ConnectionResetError
+            return super().export(spans)
+
+    monkeypatch.setattr(trace_pipeline, "BATCH", 100)
+    before = dropped()
+    exporter = Raising()
+    exporter.works = False
+    use_pipeline(Pipeline(load_settings(), "tested", lambda _settings: exporter))
+    work(3)
+    deliver()
+    assert dropped() == before + 3
+    exporter.works = True
+    work(1)
+    tracing.shutdown()
+    assert ([one.name for one in exporter.spans], dropped()) == (["work 0"], before + 3)
+
+
 def test_sending_stops_at_its_bound_and_goes_on_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace_pipeline, "BATCH", 100)
 

@@ -8,6 +8,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from common import tracing
 from common.telemetry import semconv
+from common.telemetry.trace_cleaning import MAX_ITEMS
+from common.telemetry.trace_sdk import MAX_RAW_CHARACTERS, RecordedSpan
 from common.tracing import current, current_span, outgoing_headers, span
 from tests.recorded_spans import recording
 
@@ -98,3 +100,17 @@ def test_what_comes_after_the_end_of_a_span_is_not_on_it() -> None:
         ours.end()
         one = recorded.finish()["ours"]
     assert (dict(one.attributes or {}), one.status.status_code) == ({}, StatusCode.UNSET)
+
+
+def test_a_list_is_kept_as_it_was_and_bounded() -> None:
+    reasons = ["stop"] * MAX_ITEMS + ["one too many"]
+    counts = (1, 2)
+    with recording() as recorded:
+        with span("ours", attributes={semconv.DEGRADED: reasons, semconv.PASSAGES: counts}) as ours:
+            reasons[0] = "changed afterwards"
+            ours.set(semconv.GEN_AI_RESPONSE_FINISH_REASONS, ["x" * (MAX_RAW_CHARACTERS + 1)])
+        assert isinstance(ours, RecordedSpan)
+        assert ours._attributes[semconv.DEGRADED] == ["stop"] * MAX_ITEMS
+        assert ours._attributes[semconv.PASSAGES] == [1, 2]
+        assert len(ours._attributes[semconv.GEN_AI_RESPONSE_FINISH_REASONS][0]) == MAX_RAW_CHARACTERS
+        assert "changed afterwards" not in str(recorded.finish()["ours"].attributes)
