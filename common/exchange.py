@@ -1,6 +1,12 @@
 """One request from its first line to its last byte: its server span, its measures and its line in the log."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
+from http import HTTPStatus
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
 
 from common import logging, tracing
 from common.metrics import metrics_collector, push_due
@@ -47,11 +53,24 @@ class Exchange:
             self._span.fail(type(error).__name__)
             metrics_collector.record_error(self._function, type(error).__name__)
 
+    def leave(self, error: BaseException, sent: int | None = None) -> None:
+        """`error` leaves: Werkzeug's own is an answer, as that of `abort(404)`; any other ends in a server error.
+
+        Where a status was `sent` before, the caller has that one; the error counts all the same.
+        """
+        status = sent or HTTPStatus.INTERNAL_SERVER_ERROR
+        if sent is None and isinstance(error, HTTPException):
+            status = error.get_response().status_code
+        if sent is not None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.fail(error)
+        self.finish(status, None)
+
     def finish(self, status: int, bytes_out: int | None) -> None:
         """`bytes_out` is None where nobody counted. A second call does nothing."""
         if self._is_finished:
             return
         self._is_finished = True
+        status = int(status)  # an HTTPStatus is no plain number to the log
         seconds = time.monotonic() - self.started
         route = self.route or NO_ROUTE
         self._span.set(semconv.HTTP_RESPONSE_STATUS_CODE, status)
@@ -75,6 +94,52 @@ class Exchange:
     def _attributes(self) -> Attributes:
         attributes = {semconv.HTTP_REQUEST_METHOD: self._method, semconv.FAAS_NAME: self._function}
         return attributes | {semconv.HTTP_ROUTE: self.route} if self.route else attributes
+
+
+class Streamed:
+    """The pieces of an answer, made in their request's context. Its exchange ends with the last one, with an error, or
+    when the server closes it, begun or not; `status` is that of the answer, None while there is none."""
+
+    def __init__(
+        self, pieces: Iterable[Any], exchange: Exchange, context: Context, status: Callable[[], int | None]
+    ) -> None:
+        self._pieces = pieces
+        self._exchange = exchange
+        self._context = context
+        self._status = status
+        self._iterator: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # Any: bytes or, within Flask, text
+        return self
+
+    def __next__(self) -> Any:
+        return self._context.run(self._next)
+
+    def close(self) -> None:
+        self._context.run(self._close)
+
+    def _next(self) -> Any:
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._pieces)
+            return next(self._iterator)
+        except StopIteration:
+            self._finish()
+            raise
+        except BaseException as error:
+            self._exchange.leave(error, self._status())
+            raise
+
+    def _close(self) -> None:
+        try:
+            close = getattr(self._pieces, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._exchange.finish(self._status() or HTTPStatus.INTERNAL_SERVER_ERROR, None)
 
 
 def _count_cold_start(function: str) -> None:

@@ -8,7 +8,7 @@ becomes a problem document, here and nowhere else. Every request has a span, mea
 import json
 import re
 import secrets
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -20,7 +20,7 @@ import werkzeug.exceptions
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.routing import Map, Rule
 
-from common.exchange import Exchange
+from common.exchange import Exchange, Streamed
 from common.logging import bind_context, component_logger, frames_of, setup_logging
 from common.metrics import exposition
 from common.model_names import ModelName, model_of
@@ -197,9 +197,7 @@ class Function:
             response = _problem(error, correlation, exchange)
         pass_over_body(request)
         response.headers["X-Request-ID"] = correlation.request_id
-        if response.is_streamed:  # its span and its line last as long as the whole stream
-            response.call_on_close(lambda: context.run(exchange.finish, response.status_code, None))
-        else:
+        if not response.is_streamed:  # the span and the line of a stream last as long as that
             exchange.finish(response.status_code, response.calculate_content_length())
         return response
 
@@ -236,7 +234,7 @@ class Function:
         answer = route.handler(call)
         if isinstance(answer, EventStream):
             return flask.Response(
-                _in_context(context, _server_sent_events(answer, correlation, exchange)),
+                Streamed(_server_sent_events(answer, correlation, exchange), exchange, context, lambda: HTTPStatus.OK),
                 content_type=EVENT_STREAM,
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
@@ -315,12 +313,3 @@ def _server_sent_events(
         yield f"event: error\ndata: {body}\n\n"
     finally:
         stream.events.close()
-
-
-def _in_context(context: Context, pieces: Generator[str, None, None]) -> Iterator[str]:
-    """`pieces`, each made in `context`: the server takes them after the request's own context has been left."""
-    try:
-        while (piece := context.run(next, pieces, None)) is not None:
-            yield piece
-    finally:
-        context.run(pieces.close)

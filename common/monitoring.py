@@ -8,17 +8,16 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextvars import Context, copy_context
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import flask
 from werkzeug.datastructures import EnvironHeaders, Headers
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
-from common.exchange import Exchange
+from common.exchange import Exchange, Streamed
 from common.health import HealthChecker, HealthReport, init_health_checker, is_draining, last_checker
 from common.logging import bind_context, get_logger
 from common.metrics import exposition
@@ -159,74 +158,15 @@ def _watched_function(function: Callable[..., Any], watch: _Watch) -> Callable[.
             given = function(request)
             response = given if isinstance(given, flask.Response) else flask.make_response(given)
         except BaseException as error:
-            _left_by(exchange, error)
+            exchange.leave(error)
             raise
         if response.is_streamed:
-            response.response = _Stream(response.response, exchange, context, lambda: response.status_code)
+            response.response = Streamed(response.response, exchange, context, lambda: response.status_code)
         else:
             exchange.finish(response.status_code, response.calculate_content_length())
         return response
 
     return monitored
-
-
-def _left_by(exchange: Exchange, error: BaseException, sent: int | None = None) -> None:
-    """`error` leaves: Werkzeug's own is an answer, as that of `abort(404)`; any other ends in a server error.
-
-    Where a status was `sent` before, the caller has that one; the error counts all the same.
-    """
-    status = sent or int(HTTPStatus.INTERNAL_SERVER_ERROR)
-    if sent is None and isinstance(error, HTTPException):
-        status = error.get_response().status_code
-    if sent is not None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        exchange.fail(error)
-    exchange.finish(status, None)
-
-
-class _Stream:
-    """The pieces of an answer, made in their request's context. Its exchange ends with the last one, with an error, or
-    when the server closes it, begun or not; `status` is that of the answer, None while there is none."""
-
-    def __init__(
-        self, pieces: Iterable[Any], exchange: Exchange, context: Context, status: Callable[[], int | None]
-    ) -> None:
-        self._pieces = pieces
-        self._exchange = exchange
-        self._context = context
-        self._status = status
-        self._iterator: Iterator[Any] | None = None
-
-    def __iter__(self) -> Iterator[Any]:  # Any: bytes or, within Flask, text
-        return self
-
-    def __next__(self) -> Any:
-        return self._context.run(self._next)
-
-    def close(self) -> None:
-        self._context.run(self._close)
-
-    def _next(self) -> Any:
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._pieces)
-            return next(self._iterator)
-        except StopIteration:
-            self._finish()
-            raise
-        except BaseException as error:
-            _left_by(self._exchange, error, self._status())
-            raise
-
-    def _close(self) -> None:
-        try:
-            close = getattr(self._pieces, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self._finish()
-
-    def _finish(self) -> None:
-        self._exchange.finish(self._status() or int(HTTPStatus.INTERNAL_SERVER_ERROR), None)
 
 
 class _Wsgi:
@@ -258,14 +198,14 @@ class _Wsgi:
         try:
             pieces = self._app(environ, begin_answer)
         except BaseException as error:
-            _left_by(exchange, error)
+            exchange.leave(error)
             raise
         # What has a length is no stream: it is finished here, since CPU may end with the answer's last byte.
         if answered and answered[-1][1] is not None:
             exchange.finish(*answered[-1])
             return pieces
         # A generator answers only when its first piece is asked for: the status is read as late as that.
-        return _Stream(pieces, exchange, context, lambda: answered[-1][0] if answered else None)
+        return Streamed(pieces, exchange, context, lambda: answered[-1][0] if answered else None)
 
 
 def _tell_route() -> None:
@@ -324,7 +264,7 @@ class _Asgi:
             exchange.finish(sent or _CLIENT_CLOSED, None)
             raise
         except BaseException as error:
-            _left_by(exchange, error, sent)
+            exchange.leave(error, sent)
             raise
         exchange.finish(sent or int(HTTPStatus.INTERNAL_SERVER_ERROR), None)
 

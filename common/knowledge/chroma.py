@@ -20,7 +20,7 @@ from common.knowledge.vectors import VectorEntry, VectorsLost, VectorsUnavailabl
 from common.llm.embeddings import Embedder, FloatVector
 from common.once import once
 from common.settings import InvalidSettings, settings
-from common.tracing import outgoing_headers
+from common.tracing import inject
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -200,7 +200,7 @@ class _ChromaServer:
         )
         session: httpx.Client = client._server._session  # type: ignore[attr-defined]  # it has no way to set these
         session.timeout = httpx.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)
-        session.event_hooks["request"].append(lambda request: request.headers.update(outgoing_headers()))
+        session.event_hooks["request"].append(lambda request: inject(request.headers))
         return client
 
 

@@ -22,7 +22,7 @@ from common.llm.gemini_wire import UNREADABLE, Gathered, Piece, log_answer, refu
 from common.llm.prompt import prompt
 from common.logging import get_logger
 from common.telemetry import semconv
-from common.tracing import outgoing_headers
+from common.tracing import inject
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -53,7 +53,12 @@ def gemini_client(
     options = types.HttpOptions(
         base_url=base_url,
         retry_options=types.HttpRetryOptions(attempts=1),
-        client_args={"event_hooks": {"request": [_set_deadline, _set_trace], "response": [_hold_deadline]}},
+        client_args={
+            "event_hooks": {
+                "request": [_set_deadline, lambda request: inject(request.headers)],
+                "response": [_hold_deadline],
+            }
+        },
     )
     if vertex_project is not None:
         return Client(
@@ -225,10 +230,6 @@ def _set_deadline(request: Any) -> None:
     if timeout.get("read") is not None:
         request.extensions["loancheck.deadline"] = time.monotonic() + timeout["read"]
         timeout["connect"] = min(timeout["read"], _CONNECT_SECONDS)
-
-
-def _set_trace(request: Any) -> None:
-    request.headers.update(outgoing_headers())
 
 
 def _hold_deadline(response: Any) -> None:
