@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: what a caller may know, and nothing that came from a user or a document."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -49,6 +50,25 @@ class BadRequest(AssistantError):
     status = HTTPStatus.BAD_REQUEST
 
 
+class Unauthenticated(AssistantError):
+    """No key or token that is let in came along. What is wrong with it is not said: that would help to guess one."""
+
+    type = "/problems/unauthenticated"
+    title = "This needs a valid key or token"
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": 'Bearer realm="LoanCollateralCheck"'})
+
+
+class Forbidden(AssistantError):
+    """The principal has not the scope that the route declares, or may not come in this way."""
+
+    type = "/problems/forbidden"
+    title = "This key or token may not do that"
+    status = HTTPStatus.FORBIDDEN
+
+
 class NotFound(AssistantError):
     type = "/problems/not-found"
     title = "There is nothing here"
@@ -79,6 +99,12 @@ class UriTooLong(AssistantError):
     status = HTTPStatus.REQUEST_URI_TOO_LONG
 
 
+class HeadersTooLarge(AssistantError):
+    type = "/problems/headers-too-large"
+    title = "The request's headers are too large"
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
 class UnsupportedMediaType(AssistantError):
     type = "/problems/unsupported-media-type"
     title = "The body is in a format that is not read here"
@@ -91,6 +117,23 @@ class InvalidRequest(AssistantError):
     type = "/problems/invalid-request"
     title = "The request breaks a rule"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class QuotaExceeded(AssistantError):
+    """A limit is used up. `retry_after_seconds` is when the same request may pass.
+
+    Source of the type: https://iana.org/assignments/http-problem-types
+    """
+
+    type = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    title = "Too many requests, or a day's allowance is used up"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(
+        self, detail: str, *, retry_after_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> None:
+        wait = {"Retry-After": str(max(1, math.ceil(retry_after_seconds)))}
+        super().__init__(detail, headers={**wait, **(headers or {})})
 
 
 class Unavailable(AssistantError):

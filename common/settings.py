@@ -36,6 +36,93 @@ class Settings(Described):
     host: str = setting("127.0.0.1", description="Address the local emulator listens on.")
     port: int = setting(8000, ge=0, le=65535, description="Port the local emulator listens on; 0 takes a free one.")
 
+    # Who gets in
+    anonymous: bool | None = setting(
+        None,
+        description="Whether requests without a key are let in, with all scopes. true: only in development, on a "
+        "loopback HOST; a start elsewhere is refused. Without it: there and nowhere else.",
+    )
+    auth_cache_seconds: float = setting(
+        5.0, ge=0, le=60, description="How long a checked key is not looked up again: how late a revocation may come."
+    )
+    google_accounts: str | None = setting(
+        None,
+        description="Accounts whose Google-signed ID tokens are let in, as E-MAIL=ROLE or E-MAIL=ROLE@TENANT, "
+        "separated by commas; roles: admin, analyst, viewer, service.",
+    )
+    google_audiences: str | None = setting(
+        None, description="Audiences that an ID token may be made for (the function's URL), separated by commas."
+    )
+    google_issuers: str = setting(
+        "https://accounts.google.com,accounts.google.com",
+        description="Issuers whose ID tokens are let in, separated by commas.",
+    )
+    google_certs_url: str = setting(
+        "https://www.googleapis.com/oauth2/v3/certs", description="Where the issuer's public keys are, as a JWK set."
+    )
+    trusted_proxies: int | None = setting(
+        None,
+        ge=0,
+        le=10,
+        description="How many proxies before us add to X-Forwarded-For; the address before them counts as the "
+        "caller's. Without it: 1 on Cloud Run, elsewhere 0, where the header is not read.",
+    )
+    cors_origins: str | None = setting(
+        None, description="Origins whose pages may call from a browser, as https://app.example.com, with commas."
+    )
+    max_header_bytes: int = setting(16_384, ge=1_024, le=131_072, description="Most bytes of a request's headers.")
+    max_json_depth: int = setting(16, ge=2, le=100, description="Deepest nesting of a JSON body.")
+
+    # Limits
+    redis_url: Secret | None = setting(
+        None, description="redis:// or rediss:// URL of the limits' counters. Without it: each instance counts alone."
+    )
+    when_redis_is_away: Literal["closed", "open"] = setting(
+        "closed",
+        description="closed: what is limited is refused (503) until Redis is back; open: each instance counts alone.",
+    )
+    address_limit: str = setting(
+        "600/minute", description="Requests from one address on one route, as in 600/minute; none for no limit."
+    )
+    failed_keys_limit: str = setting(
+        "20/minute", description="Refused keys and tokens from one address, as in 20/minute; none for no limit."
+    )
+    max_concurrent_requests: int = setting(
+        16, ge=1, le=1000, description="Most requests of one principal at a time in one instance."
+    )
+    daily_tokens: int = setting(
+        2_000_000, ge=0, description="Most model tokens of one principal in a day (UTC); 0 for no limit."
+    )
+    daily_usd: float = setting(
+        10.0, ge=0, description="Most USD of model calls of one principal in a day (UTC); 0 for no limit."
+    )
+    idempotency_hours: float = setting(
+        24.0, gt=0, le=720, description="How long an answer is kept for its Idempotency-Key, in hours."
+    )
+
+    # Encryption, audit and what is kept how long
+    kms_key: str | None = setting(
+        None,
+        description="Cloud KMS key that data keys are wrapped with: "
+        "projects/P/locations/L/keyRings/R/cryptoKeys/K. Without it: KEY_FILE.",
+    )
+    kms_endpoint: str | None = setting(None, description="Other base URL for Cloud KMS, as for a local server.")
+    key_file: Path | None = setting(
+        None,
+        description="File with the key-encryption key, of mode 0600, made where it is missing. "
+        "Without it: DATA_DIR/keys/key-encryption-key; in production it must be named, or KMS_KEY set.",
+    )
+    archive_url: str | None = setting(
+        None,
+        description="Where audit and reports are archived: a folder, gs:// or s3://. Without it: DATA_DIR/archive.",
+    )
+    archive_endpoint: str | None = setting(
+        None, description="Other endpoint of the archive's s3:// or gs:// service, as for a local server."
+    )
+    conversation_days: int = setting(
+        365, ge=0, description="Days after which sessions and their turns are deleted; 0 keeps them."
+    )
+
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("INFO", description="Least severe log line.")
     json_logs: bool | None = setting(

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from common.database.columns import ExactDecimal, UtcDateTime
@@ -28,10 +30,13 @@ metadata = MetaData(
 )
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only for INTEGER
+Tenant = String(64)  # whose it is: part of the key, or of every query; see `common.security.principal`
+PrincipalId = String(128)
 
 documents = Table(
     "documents",
     metadata,
+    Column("tenant", Tenant, primary_key=True),
     Column("id", String(256), primary_key=True),
     Column("title", Text, nullable=False),
     Column("source", Text),
@@ -47,8 +52,9 @@ chunks = Table(
     "chunks",
     metadata,
     Column("number", Id, primary_key=True, autoincrement=True),  # the full-text index's row
-    Column("id", String(320), nullable=False, unique=True),
-    Column("document_id", ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("tenant", Tenant, nullable=False),
+    Column("id", String(320), nullable=False),
+    Column("document_id", String(256), nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("vector_id", String(64), nullable=False, unique=True),  # revision:ordinal, the key in Chroma
     Column("heading", Text, nullable=False),
@@ -57,6 +63,9 @@ chunks = Table(
     Column("text", Text, nullable=False),  # documents.text[start:end]
     Column("vector", LargeBinary, nullable=False),  # float16: the vector index can be built again from here
     Column("sentences", LargeBinary, nullable=False),  # spans and vectors of its sentences, packed
+    UniqueConstraint("tenant", "id"),
+    ForeignKeyConstraint(["tenant", "document_id"], ["documents.tenant", "documents.id"], ondelete="CASCADE"),
+    Index(None, "tenant", "document_id"),
     sqlite_autoincrement=True,  # a number never comes again, so a full-text hit cannot point at another chunk
 )
 
@@ -64,10 +73,12 @@ chunks = Table(
 document_attributes = Table(
     "document_attributes",
     metadata,
-    Column("document_id", ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("tenant", Tenant, primary_key=True),
+    Column("document_id", String(256), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("value", String(1024), nullable=False),
-    Index(None, "name", "value"),
+    ForeignKeyConstraint(["tenant", "document_id"], ["documents.tenant", "documents.id"], ondelete="CASCADE"),
+    Index(None, "tenant", "name", "value"),
 )
 
 # A revision whose vectors are in Chroma but not (yet, or no longer) part of the index: `writing` until the swap,
@@ -76,6 +87,7 @@ revisions = Table(
     "revisions",
     metadata,
     Column("revision", String(32), primary_key=True),
+    Column("tenant", Tenant, nullable=False),
     Column("document_id", String(256), nullable=False),
     Column("chunks", Integer, nullable=False),  # its vectors' ids are revision:0 to revision:chunks-1
     Column("state", String(8), nullable=False),
@@ -94,30 +106,44 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", String(64), primary_key=True),
+    Column("tenant", Tenant, nullable=False, index=True),
+    Column("principal", PrincipalId, nullable=False),  # who opened it
     Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, index=True),
 )
 
 turns = Table(
     "turns",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
+    Column("uid", String(32), nullable=False, unique=True),  # what its sealed content is bound to
+    Column("tenant", Tenant, nullable=False),
     Column("session_id", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("request_id", String(128), nullable=False, index=True),
     Column("trace_id", String(32), nullable=False),
-    Column("message", Text, nullable=False),
-    Column("answer", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # sealed: message, answer and citations
     Column("answered", Boolean, nullable=False),
     Column("agent", String(64), nullable=False),
     Column("intent", String(64)),
     Column("confidence", Float, nullable=False),
-    Column("citations", JSON, nullable=False),
     Column("critique_score", Float),
     Column("critique_rounds", Integer, nullable=False),
     Column("degraded", JSON, nullable=False),
     Column("signals", JSON, nullable=False),  # names of prompt-injection signals, no text
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "session_id", "id"),
+)
+
+# Where a person is spoken of: a keyed hash of an e-mail address, a phone number or the like that a sealed row holds,
+# for what is sealed cannot be searched otherwise.
+subject_marks = Table(
+    "subject_marks",
+    metadata,
+    Column("tenant", Tenant, primary_key=True),
+    Column("mark", String(64), primary_key=True),
+    Column("holder", String(32), primary_key=True),  # the table: turns, idempotent_answers
+    Column("uid", String(64), primary_key=True),  # of its row
+    Index(None, "holder", "uid"),
 )
 
 ledger_entries = Table(
@@ -127,6 +153,8 @@ ledger_entries = Table(
     Column("created_at", UtcDateTime, nullable=False, index=True),
     Column("request_id", String(128), nullable=False, index=True),
     Column("trace_id", String(32), nullable=False),
+    Column("tenant", Tenant, nullable=False),
+    Column("principal", PrincipalId, nullable=False),
     Column("session_id", String(64)),
     Column("agent", String(64)),
     Column("step", String(32), nullable=False),  # draft, critique, embed
@@ -141,4 +169,73 @@ ledger_entries = Table(
     Column("cost_usd", ExactDecimal),  # null: the price is not known
     Column("duration_ms", Float, nullable=False),
     Column("outcome", String(32), nullable=False),  # ok, or the error's type
+    Index(None, "principal", "created_at"),
+)
+
+# Keys that open what is sealed, hash what is searched, and sign what is audited; each wrapped by the key-encryption key.
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("purpose", String(16), nullable=False),  # seal, mark, api-key, audit
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("wrapped_by", String(256), nullable=False),  # the key-encryption key's name
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),  # opens what is old, seals nothing any more
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),  # the key's readable part
+    Column("tenant", Tenant, nullable=False),
+    Column("label", LargeBinary, nullable=False),  # sealed: what it is for, or whose it is
+    Column("role", String(16), nullable=False),
+    Column("scopes", JSON, nullable=False),  # those of the role, or fewer
+    Column("secret_hash", String(64), nullable=False),  # keyed
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("rotated_to", String(16)),
+)
+
+# Entries are only added: triggers refuse anything else. Each one's signature covers the one before.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3, without a gap
+    Column("at", UtcDateTime, nullable=False),
+    Column("tenant", Tenant, nullable=False),
+    Column("actor", PrincipalId, nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("target", String(320), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("request_id", String(128)),
+    Column("facts", Text, nullable=False),  # JSON, as it was signed
+    Column("signature", String(64), nullable=False),
+    Index(None, "tenant", "at"),
+)
+
+# One row: the newest event, which writers take turns at, and by which a cut-off end is noticed.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("signature", String(64), nullable=False),
+)
+
+# Answers by their Idempotency-Key: one row while the work goes on, and the answer itself afterwards.
+idempotent_answers = Table(
+    "idempotent_answers",
+    metadata,
+    Column("id", String(64), primary_key=True),  # keyed hash of principal, route and key
+    Column("tenant", Tenant, nullable=False),
+    Column("fingerprint", String(64), nullable=False),  # keyed hash of the payload
+    Column("owner", String(32), nullable=False),  # the request that does the work
+    Column("status", Integer),  # null: in flight
+    Column("content_type", String(128)),
+    Column("body", LargeBinary),  # sealed
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
