@@ -1,5 +1,7 @@
 """All tables. Migrations are made from here (`make migration`), and a test compares the two on both databases."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from common.database.columns import ExactDecimal, UtcDateTime
@@ -172,16 +175,20 @@ ledger_entries = Table(
     Index(None, "principal", "created_at"),
 )
 
-# Keys that open what is sealed, hash what is searched, and sign what is audited; each wrapped by the key-encryption key.
+_ACTIVE = text("retired_at IS NULL")
+_WHERE_ACTIVE: dict[str, Any] = {"sqlite_where": _ACTIVE, "postgresql_where": _ACTIVE}  # options of two dialects
+
+# Keys that open what is sealed, hash what is searched, sign what is audited; the key-encryption key wraps each.
 data_keys = Table(
     "data_keys",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("purpose", String(16), nullable=False),  # seal, mark, api-key, audit
+    Column("purpose", String(16), nullable=False),  # seal, mark, api-key, audit, shield
     Column("wrapped", LargeBinary, nullable=False),
     Column("wrapped_by", String(256), nullable=False),  # the key-encryption key's name
     Column("created_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),  # opens what is old, seals nothing any more
+    Index(None, "purpose", unique=True, **_WHERE_ACTIVE),  # several processes that make one make one
 )
 
 api_keys = Table(

@@ -204,6 +204,10 @@ def _new_tables() -> None:
         sa.Column("retired_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_data_keys"),
     )
+    active = sa.text("retired_at IS NULL")
+    op.create_index(
+        "ix_data_keys_purpose", "data_keys", ["purpose"], unique=True, sqlite_where=active, postgresql_where=active
+    )
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=16), nullable=False),
