@@ -79,6 +79,8 @@ class MetricsCollector:
         self._http_duration = self._histogram(catalogue.HTTP_DURATION)
         self._http_in_progress = self._gauge(catalogue.HTTP_IN_PROGRESS)
         self._cold_starts = self._counter(catalogue.COLD_STARTS)
+        self._limits = self._counter(catalogue.LIMITS)
+        self._authentications = self._counter(catalogue.AUTHENTICATIONS)
 
         self._intents = self._counter(catalogue.INTENTS)
         self._intent_confidence = self._histogram(catalogue.INTENT_CONFIDENCE)
@@ -136,6 +138,16 @@ class MetricsCollector:
     def record_cold_start(self, function: str) -> None:
         """The first request of an instance."""
         self._cold_starts.inc((function,))
+
+    def record_limit(self, limit: str, outcome: str) -> None:
+        """`limit`: principal, address, credentials, concurrency or allowance. `outcome`: refused; unavailable, where
+        it could not be checked and the request was refused; alone, where this instance counted for itself."""
+        self._limits.inc((limit, outcome))
+
+    def record_authentication(self, method: str, outcome: str) -> None:
+        """`method`: key, token, anonymous, none (nothing came along) or unreadable. `outcome`: accepted, refused,
+        limited (not looked at) or unavailable (it cannot be checked)."""
+        self._authentications.inc((method, outcome))
 
     # Agents
 

@@ -120,6 +120,20 @@ REJECTIONS = _counter(
     "assistant_rejections_total", "Sentences, quotes or messages that a check turned down.",
     _one_of("check", "quote", "statement", "withheld", "injection"),
 )  # fmt: skip
+LIMITS = _counter(
+    "assistant_limits_total",
+    "Requests that a limit refused; that were refused since limits could not be checked (unavailable), or were "
+    "counted in this instance alone.",
+    _one_of("limit", "principal", "address", "credentials", "concurrency", "allowance"),
+    _one_of("outcome", "refused", "unavailable", "alone"),
+)  # fmt: skip
+AUTHENTICATIONS = _counter(
+    "assistant_authentications_total",
+    "Requests that had to say who they come from, by what they came with.",
+    _one_of("method", "key", "token", "anonymous", "none", "unreadable"),
+    # limited: after too many refusals, and not looked at; unavailable: what is needed to check it is away
+    _one_of("outcome", "accepted", "refused", "limited", "unavailable"),
+)  # fmt: skip
 DEGRADED = _counter("assistant_degraded_total", "Answers given without a part that was not to be had.", Label("part"))
 
 MODEL_CALLS = _counter("assistant_model_calls_total", "Calls to a model.", MODEL, Label("outcome", most=20))
@@ -213,7 +227,7 @@ COLD_STARTS = _counter("assistant_cold_starts_total", "First requests of an inst
 BUILD_INFO = _gauge("assistant_build_info", "1, with the version of the product.", Label("version"))
 
 CATALOGUE: tuple[Metric, ...] = (
-    HTTP_REQUESTS, HTTP_DURATION, HTTP_IN_PROGRESS,
+    HTTP_REQUESTS, HTTP_DURATION, HTTP_IN_PROGRESS, LIMITS, AUTHENTICATIONS,
     INTENTS, INTENT_CONFIDENCE, ROUTING_DURATION, RETRIEVAL_DURATION, RETRIEVAL_PASSAGES,
     CRITIQUE_ROUNDS, CRITIQUE_SCORE, CRITIQUES, AGENT_RUNS, AGENT_DURATION, REJECTIONS, DEGRADED,
     MODEL_CALLS, MODEL_TOKENS, MODEL_COST, MODEL_UNPRICED, GEN_AI_DURATION, GEN_AI_TOKEN_USAGE,
