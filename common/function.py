@@ -1,13 +1,13 @@
 """The spine: one `Function` gives every route its correlation, checks, telemetry and errors.
 
 The Functions Framework hands every path and method to one callable; `Function.entry_point` makes that callable.
-What comes in passes, in this order: address and method, correlation, format, guards, size, body. Whatever escapes
-becomes a problem document, here and nowhere else. Every request has a span, measures and a line (`common.exchange`).
+What comes in passes, in this order: address and method, correlation, headers, format, who asks and their limits, size,
+body, Idempotency-Key. Whatever escapes becomes a problem document, here and nowhere else. Every request has a span,
+measures and a line (`common.exchange`), every answer the headers of `common.security.headers`.
 """
 
 import json
 import re
-import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -17,35 +17,42 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import flask
 import werkzeug.exceptions
-from werkzeug.datastructures import MIMEAccept
 from werkzeug.routing import Map, Rule
 
 from common.exchange import Exchange, Streamed
 from common.logging import bind_context, component_logger, frames_of, setup_logging
 from common.metrics import exposition
 from common.model_names import ModelName, model_of
-from common.pii import mask
 from common.problems import (
     CONTENT_TYPE,
     AssistantError,
     MethodNotAllowed,
     Misconfigured,
-    NotAcceptable,
     NotFound,
     UriTooLong,
     problem_document,
 )
 from common.request_body import pass_over_body, read_body
+from common.request_head import Correlation, check_headers, chosen_type, correlate
+from common.security.access import UNLIMITED, Needs, admit
+from common.security.anonymous import refuse_outside_emulator as check_anonymous
+from common.security.callers import Callers, callers_of
+from common.security.headers import check_origins, dress, is_preflight, preflight
+from common.security.principal import PUBLIC_SCOPE, Principal
 from common.settings import InvalidSettings
-from common.telemetry import semconv
-from common.tracing import current_span, setup_tracing
+from common.tracing import setup_tracing
+from common.visit import Visit
 
 if TYPE_CHECKING:  # pydantic is for bodies and answers; a process runs and is asked for its health without it
     from pydantic import BaseModel
 
+    from common.security.idempotency import Ticket
+
 JSON = "application/json"
+HTML = "text/html"
 EVENT_STREAM = "text/event-stream"
 MAX_URL_CHARACTERS = 2_048
+_LEASE_MARGIN_SECONDS = 5.0  # after its time limit a request is surely over
 SMALL_BODY_BYTES = 64_000
 
 Body = TypeVar("Body", bound="BaseModel | None")
@@ -54,24 +61,17 @@ log = component_logger("function")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Correlation:
-    """What ties a request to its log lines and spans: `request_id` (the caller's `X-Request-ID` where it is
-    well-formed and no personal data) and `trace_id` (32 hex digits, as `common.tracing.server_span` has it)."""
-
-    request_id: str
-    trace_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[Body]):
     """One request that passed all checks. `deadline` is a reading of `time.monotonic()`; `content_type` is that of
-    the route's `produces` which the caller likes best."""
+    the route's `produces` which the caller likes best; `nonce` is what a page's scripts and styles must carry."""
 
     correlation: Correlation
+    principal: Principal
     body: Body
     path: Mapping[str, str]
     deadline: float
     content_type: str = JSON
+    nonce: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,8 @@ class EventStream:
 class Route:
     """One method on one path. `path` may hold `{name}`, or `{name:path}` for a rest with slashes.
 
-    `scope` and `limit` are declarations that guards read. `produces` are the types it answers with, the first one
+    `scope` is what a principal must have, "public" for nobody's; `limit` is how often one may, as in "60/minute", or
+    "none": `common.security.access` holds both. `produces` are the types it answers with, the first one
     where the caller does not care; `also` are other statuses than `status` that carry an `answer`. Models are told by
     name so that they are imported when the first body is read (`common.model_names`).
     """
@@ -117,24 +118,20 @@ class Route:
     max_body_bytes: int = SMALL_BODY_BYTES
 
 
-# Authentication and limits attach here: a guard sees each request before its body is read, and refuses it by
-# raising an `AssistantError`.
-Guard = Callable[[flask.Request, Route, Correlation], None]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """A deployed function: its routes and the checks before them."""
+    """A deployed function: its routes. Who may call it stands in `functions/functions.json`, by its name."""
 
     name: str
     title: str
     version: str
     routes: Sequence[Route]
-    guards: Sequence[Guard] = ()
     timeout_seconds: float = 60.0
     _map: Map = field(init=False, repr=False)
+    _callers: Callers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_callers", callers_of(self.name))
         rules = [Rule(_werkzeug_path(route.path), methods=[route.method], endpoint=route) for route in self.all_routes]
         object.__setattr__(self, "_map", Map(rules, strict_slashes=False, merge_slashes=False))
 
@@ -145,23 +142,29 @@ class Function:
             *self.routes,
             Route(
                 method="GET", path="/live", summary="Whether this process runs.", answer="common.openapi:Live",
-                handler=_live, scope="public", limit="none",
+                handler=_live, scope=PUBLIC_SCOPE, limit=UNLIMITED,
             ),
             Route(
                 method="GET", path="/metrics", summary="This instance's metrics, for Prometheus.",
                 handler=_metrics, produces=("text/plain", "application/openmetrics-text"),
-                scope="metrics:read", limit="none",
+                scope="metrics:read", limit=UNLIMITED,
             ),
             Route(
                 method="GET", path="/openapi.json", summary="This description, as OpenAPI 3.1.",
-                handler=self._describe, scope="public", limit="none",
+                handler=self._describe, scope=PUBLIC_SCOPE, limit=UNLIMITED,
             ),
         )  # fmt: skip
 
     def entry_point(self) -> Callable[[flask.Request], flask.Response]:
-        """The plain function that the framework asks for; it checks `isinstance(..., FunctionType)`."""
+        """The plain function that the framework asks for; it checks `isinstance(..., FunctionType)`.
+
+        Raises:
+            InvalidSettings: it would let in whom it must not.
+        """
         setup_logging()
         setup_tracing()
+        check_origins()
+        check_anonymous()
 
         def serve(request: flask.Request) -> flask.Response:
             return self(request)
@@ -185,18 +188,24 @@ class Function:
             route=route.path if route else None,
             bytes_in=request.content_length or 0,
         )
-        correlation = _correlate(request)
+        correlation = correlate(request)
         bind_context(request_id=correlation.request_id, function=self.name)
+        visit = Visit()
         try:
-            if isinstance(matched, AssistantError):
+            if is_preflight(request) and isinstance(matched, MethodNotAllowed):
+                response = preflight(matched.headers["Allow"])
+            elif isinstance(matched, AssistantError):
                 raise matched
-            response = self._answer(request, *matched, correlation, exchange, context)
+            else:
+                response = self._answer(request, *matched, correlation, exchange, context, visit)
         # The one place where everything is caught: what escaped here would be answered by the framework in
         # HTML, and logged with its whole message.
         except Exception as error:  # noqa: BLE001
             response = _problem(error, correlation, exchange)
+        visit.settle(response)
         pass_over_body(request)
         response.headers["X-Request-ID"] = correlation.request_id
+        dress(request, response, nonce=visit.nonce)
         if not response.is_streamed:  # the span and the line of a stream last as long as that
             exchange.finish(response.status_code, response.calculate_content_length())
         return response
@@ -220,29 +229,67 @@ class Function:
         correlation: Correlation,
         exchange: Exchange,
         context: Context,
+        visit: Visit,
     ) -> flask.Response:
-        content_type = _chosen_type(request, route)
-        for guard in self.guards:
-            guard(request, route, correlation)
+        check_headers(request)
+        content_type = chosen_type(request, route.produces)
+        name = f"{route.method} {route.path}"
+        visit.admission = admit(
+            request,
+            Needs(route=name, scope=route.scope, limit=route.limit, callers=self._callers),
+            request_id=correlation.request_id,
+        )
+        principal = visit.admission.principal
+        body = read_body(request, model_of(route.request), route.max_body_bytes) if route.request else None
+        if route.method == "POST" and "Idempotency-Key" in request.headers:
+            begun = self._begin_once(request, name, principal, body)
+            if isinstance(begun, flask.Response):
+                return begun
+            visit.ticket = begun
         call = Call(
             correlation=correlation,
-            body=read_body(request, model_of(route.request), route.max_body_bytes) if route.request else None,
+            principal=principal,
+            body=body,
             path=path,
             deadline=exchange.started + self.timeout_seconds,
             content_type=content_type,
+            nonce=visit.nonce,
         )
         answer = route.handler(call)
         if isinstance(answer, EventStream):
-            return flask.Response(
-                Streamed(_server_sent_events(answer, correlation, exchange), exchange, context, lambda: HTTPStatus.OK),
+            pieces = _server_sent_events(answer, correlation, exchange, visit)
+            response = flask.Response(
+                Streamed(pieces, exchange, context, lambda: HTTPStatus.OK),
                 content_type=EVENT_STREAM,
-                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+                headers={"X-Accel-Buffering": "no"},
             )
+            response.call_on_close(visit.leave)
+            return response
         reply = answer if isinstance(answer, Reply) else Reply(status=route.status, body=answer)
         content = reply.body.model_dump_json().encode() if reply.body is not None else reply.content
         if content is None:
             return flask.Response(status=reply.status)
         return flask.Response(content, status=reply.status, content_type=reply.content_type)
+
+    def _begin_once(
+        self, request: flask.Request, route: str, principal: Principal, body: "BaseModel | None"
+    ) -> "Ticket | flask.Response":
+        """The right to do the work of this Idempotency-Key, or the answer that it had before."""
+        from common.security.idempotency import Replay, begin
+
+        begun = begin(
+            request.headers["Idempotency-Key"],
+            principal=principal,
+            route=route,
+            path=request.path,
+            payload=body.model_dump_json().encode() if body is not None else b"",
+            accept=str(request.accept_mimetypes),
+            lease_seconds=self.timeout_seconds + _LEASE_MARGIN_SECONDS,
+        )
+        if not isinstance(begun, Replay):
+            return begun
+        headers = {"Idempotent-Replayed": "true"}
+        return flask.Response(begun.body, status=begun.status, content_type=begun.content_type, headers=headers)
 
     def _describe(self, _call: Call[None]) -> "BaseModel":
         from common.openapi import openapi_document
@@ -259,32 +306,8 @@ def _metrics(call: Call[None]) -> Reply:
     return Reply(content=content, content_type=content_type)
 
 
-def _chosen_type(request: flask.Request, route: Route) -> str:
-    if not request.accept_mimetypes:
-        return route.produces[0]
-    # Without parameters, as Prometheus's `version=1.0.0`: there is one version of each type.
-    accepted = MIMEAccept([(wanted.partition(";")[0], quality) for wanted, quality in request.accept_mimetypes])
-    chosen = accepted.best_match(route.produces)
-    if chosen is None:
-        raise NotAcceptable(f"This address gives {' or '.join(route.produces)}.")
-    return chosen
-
-
 def _werkzeug_path(path: str) -> str:
     return re.sub(r"\{(\w+):path\}", r"<path:\1>", re.sub(r"\{(\w+)\}", r"<\1>", path))
-
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-def _correlate(request: flask.Request) -> Correlation:
-    wanted = request.headers.get("X-Request-ID", "")
-    is_usable = _REQUEST_ID.fullmatch(wanted) and mask(wanted) == wanted  # it goes into every line of the log
-    request_id = wanted if is_usable else secrets.token_hex(16)
-    span = current_span()
-    assert span is not None  # the exchange's
-    span.set(semconv.REQUEST_ID, request_id)
-    return Correlation(request_id=request_id, trace_id=span.context.trace_id)
 
 
 def _problem(error: Exception, correlation: Correlation, exchange: Exchange) -> flask.Response:
@@ -302,12 +325,17 @@ def _problem(error: Exception, correlation: Correlation, exchange: Exchange) -> 
 
 
 def _server_sent_events(
-    stream: EventStream, correlation: Correlation, exchange: Exchange
+    stream: EventStream, correlation: Correlation, exchange: Exchange, visit: Visit
 ) -> Generator[str, None, None]:
     """Source: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+    sent: list[str] = []
     try:
         for event, data in stream.events:
-            yield f"event: {event}\ndata: {data.model_dump_json()}\n\n"
+            piece = f"event: {event}\ndata: {data.model_dump_json()}\n\n"
+            if visit.ticket is not None:
+                sent.append(piece)
+            yield piece
+        visit.keep(HTTPStatus.OK, EVENT_STREAM, lambda: "".join(sent).encode())
     except Exception as error:  # noqa: BLE001  # the status line is gone: the problem is told as an event
         body = _problem(error, correlation, exchange).get_data(as_text=True)
         yield f"event: error\ndata: {body}\n\n"

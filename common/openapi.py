@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from common.model_names import model_of
 from common.problems import CONTENT_TYPE
+from common.security.principal import PUBLIC_SCOPE
 
 if TYPE_CHECKING:
     from common.function import Route
@@ -21,9 +22,25 @@ _REFUSALS = (
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.NOT_ACCEPTABLE,
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+_ACCESS_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+_KEY_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
+_SECURITY = [{"apiKey": []}, {"bearer": []}]
+_SECURITY_SCHEMES = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or an ID token signed by Google."},
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key gives the same answer once: draft-ietf-httpapi-idempotency-key-header.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+}
 _BODY_REFUSALS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -74,7 +91,7 @@ def openapi_document(title: str, version: str, routes: Iterable["Route"]) -> Ope
             "openapi": "3.1.0",
             "info": {"title": title, "version": version},
             "paths": paths,
-            "components": {"schemas": schemas.get("$defs", {})},
+            "components": {"schemas": schemas.get("$defs", {}), "securitySchemes": _SECURITY_SCHEMES},
         }
     )
 
@@ -88,7 +105,13 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
         is_json = {name: name.endswith("json") for name in route.produces}
         success["content"] = {name: {"schema": answer if is_json[name] else {"type": "string"}} for name in is_json}
     problem = {CONTENT_TYPE: {"schema": references[(Problem, "serialization")]}}
-    refusals = (*_REFUSALS, *(_BODY_REFUSALS if route.request is not None else ()))
+    is_public = route.scope == PUBLIC_SCOPE
+    refusals = {
+        *_REFUSALS,
+        *(_BODY_REFUSALS if route.request is not None else ()),
+        *(() if is_public else _ACCESS_REFUSALS),
+        *(_KEY_REFUSALS if route.method == "POST" else ()),
+    }
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z]+', '_', path).strip('_')}",
@@ -98,11 +121,17 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
             **{str(int(status)): success | {"description": status.phrase} for status in route.also},
         },
     }
+    if not is_public:
+        operation["security"] = _SECURITY
+        operation["x-scope"], operation["x-limit"] = route.scope, route.limit
     names = re.findall(r"\{(\w+)\}", path)
-    if names:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-        ]
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+    ]
+    if route.method == "POST":
+        parameters.append(_IDEMPOTENCY_KEY)
+    if parameters:
+        operation["parameters"] = parameters
     if route.request is not None:
         schema = references[(model_of(route.request), "validation")]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}

@@ -1,6 +1,7 @@
 """A request's body: read within its limits and checked against its model, and read away where nobody wanted it."""
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 import flask
@@ -10,6 +11,7 @@ from werkzeug.wsgi import get_input_stream
 from common.logging import component_logger
 from common.pii import mask
 from common.problems import AssistantError, BadRequest, FieldError, InvalidRequest, TooLarge, UnsupportedMediaType
+from common.settings import settings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -39,12 +41,32 @@ def read_body(request: flask.Request, model: "type[BaseModel]", max_bytes: int) 
         raise TooLarge(f"The body has more than {max_bytes:,} bytes.")
     if not raw:
         raise BadRequest("The body is empty.")
+    _check_depth(raw, settings().max_json_depth)
     from pydantic import ValidationError  # with the model, not with this module
 
     try:
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKETS = re.compile(rb"[][{}]")
+
+
+def _check_depth(raw: bytes, most: int) -> None:
+    """What is nested deeper costs a parser more than it is worth; ours go four levels deep.
+
+    Raises:
+        BadRequest: arrays and objects lie deeper in each other than `most`.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRING.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > most:
+            raise BadRequest(f"The body is nested deeper than {most} levels.")
 
 
 def pass_over_body(request: flask.Request) -> None:

@@ -73,6 +73,10 @@ class Settings(Described):
     max_header_bytes: int = setting(16_384, ge=1_024, le=131_072, description="Most bytes of a request's headers.")
     max_json_depth: int = setting(16, ge=2, le=100, description="Deepest nesting of a JSON body.")
 
+    api_key: Secret | None = setting(
+        None, description="Key that `loancheck ask` and `loancheck doctor` send, where the functions ask for one."
+    )
+
     # Limits
     redis_url: Secret | None = setting(
         None, description="redis:// or rediss:// URL of the limits' counters. Without it: each instance counts alone."
@@ -241,6 +245,11 @@ class Settings(Described):
     )
     model_breaker_seconds: float = setting(
         30.0, gt=0, description="How long the model is left alone after that, in seconds."
+    )
+    pii_shield: bool = setting(
+        True,
+        description="Whether personal data leaves for a remote model, of answers or of embeddings, as placeholders. "
+        "The embedded models send nothing anywhere.",
     )
     max_output_tokens: int = setting(1024, ge=64, le=65536, description="Most tokens of one model answer.")
     price_file: Path | None = setting(

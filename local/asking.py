@@ -8,6 +8,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from common.settings import Secret
 from local.refusal import Refused
 
 TIMEOUT_SECONDS = 120
@@ -17,15 +18,16 @@ class NoAnswer(Refused):
     """The question was not answered; the message says why in one line."""
 
 
-def ask(url: str, question: str) -> dict[str, Any]:
-    """The body of `POST /api/query` below `url`.
+def ask(url: str, question: str, key: Secret | None = None) -> dict[str, Any]:
+    """The body of `POST /api/query` below `url`; `key` goes along where there is one.
 
     Raises:
         NoAnswer: nothing listens there, it is something else, or it refuses the question.
     """
     url = checked(url)
     body = json.dumps({"message": question}).encode()
-    request = Request(f"{url}/api/query", body, {"Content-Type": "application/json"})  # noqa: S310
+    headers = {"Content-Type": "application/json", **key_header(key)}
+    request = Request(f"{url}/api/query", body, headers)  # noqa: S310
     try:
         with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # the scheme is checked above
             answer: dict[str, Any] = json.load(response)
@@ -38,6 +40,11 @@ def ask(url: str, question: str) -> dict[str, Any]:
         raise NoAnswer(f"nothing answers at {url} ({reason}): is `make run` running there?") from None
     except ValueError:
         raise NoAnswer(f"what answers at {url} is not this program") from None
+
+
+def key_header(key: Secret | None) -> dict[str, str]:
+    """The header that `key` is sent in."""
+    return {"X-API-Key": key.get_secret_value()} if key is not None else {}
 
 
 def checked(url: str) -> str:

@@ -19,6 +19,8 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from common.settings import Secret, Settings
+from common.settings import settings as current_settings
+from local.asking import key_header
 from local.catalogue import ROOT, FunctionEntry, load_catalogue
 
 TIMEOUT_SECONDS = 5.0
@@ -247,7 +249,8 @@ def _counts(sends: Mapping[str, float]) -> str:
 
 
 def _get(url: str, *, also: int = 200) -> bytes:
-    request = Request(url, headers={"Accept": "*/*"})  # noqa: S310  # the scheme is checked by the command
+    headers = {"Accept": "*/*", **key_header(current_settings().api_key)}
+    request = Request(url, headers=headers)  # noqa: S310  # the scheme is checked by the command
     try:
         with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
             content: bytes = response.read()

@@ -1,6 +1,5 @@
 """All functions of `functions/functions.json` in one process on one port, with all state below DATA_DIR."""
 
-import ipaddress
 import json
 import shlex
 import signal
@@ -9,6 +8,7 @@ from collections.abc import Callable
 
 from common.logging import component_logger, frames_of, setup_logging
 from common.problems import Unavailable
+from common.security.principal import DEFAULT_TENANT
 from common.settings import Settings
 from local.catalogue import ROOT, load_catalogue
 
@@ -27,10 +27,12 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         CannotListen: the port is in use or not to be had.
         NotWritable: DATA_DIR cannot hold state.
         DatabaseTooNew, SQLAlchemyError: as `local.state.prepare`.
-        InvalidSettings: models or prices are configured in a way that cannot work.
+        InvalidSettings: models or prices are configured in a way that cannot work, or ANONYMOUS in a way that must not.
     """
+    from common.security import anonymous
     from local.server import reserve, serve
 
+    may_be_anonymous = anonymous.check_may_grant(settings)
     for number in (signal.SIGINT, signal.SIGTERM):  # until the server has its own: both end the start alike
         signal.signal(number, signal.default_int_handler)
     setup_logging(settings.log_level, settings.json_logs)
@@ -47,29 +49,30 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
             except Unavailable as error:  # a Chroma server that is down: answers will say so, and may come back
                 log.warning("knowledge.not_loaded", reason=error.title)
             check_models()
+            if may_be_anonymous:
+                anonymous.grant(settings.host)
             gateway = Gateway(load_catalogue())
-            serve(gateway, bound, lambda url: _opened(url, settings, say))
+            serve(gateway, bound, lambda url: _opened(url, may_be_anonymous, say))
     except KeyboardInterrupt:
         log.info("emulator.stopped", step="starting")
     else:
         log.info("emulator.stopped", step="serving")
 
 
-def welcome(url: str) -> str:
+def welcome(url: str, *, needs_key: bool = False) -> str:
     """Where the emulator listens, and one question ready to paste into a shell."""
     body = shlex.quote(json.dumps({"message": EXAMPLE_QUESTION}))
-    return (
-        f"LoanCollateralCheck listens on {url} (Ctrl-C ends it). Ask it something:\n\n"
-        f"  curl -s {url}/api/query -H 'Content-Type: application/json' -d {body}\n"
-    )
+    key = ' -H "X-API-Key: $LOANCHECK_KEY"' if needs_key else ""
+    ask = f"  curl -s {url}/api/query{key} -H 'Content-Type: application/json' -d {body}\n"
+    listens = f"LoanCollateralCheck listens on {url} (Ctrl-C ends it). "
+    if not needs_key:
+        return f"{listens}Ask it something:\n\n{ask}"
+    make = "  LOANCHECK_KEY=$(loancheck keys create --role analyst | tail -n 1)\n"
+    return f"{listens}It asks for a key; make one, and ask:\n\n{make}{ask}"
 
 
-def _opened(url: str, settings: Settings, say: Callable[[str], None]) -> None:
-    if not _is_loopback(settings.host):
-        log.warning(
-            "emulator.exposed", host=settings.host, reason="other machines can reach it, and it asks for no key"
-        )
-    say(welcome(url))
+def _opened(url: str, is_anonymous: bool, say: Callable[[str], None]) -> None:
+    say(welcome(url, needs_key=not is_anonymous))
     threading.Thread(target=_warm_up, name="warm-up").start()
 
 
@@ -78,16 +81,9 @@ def _warm_up() -> None:
     try:
         from functions.query.answering import service
 
-        service().retriever().retrieve(EXAMPLE_QUESTION)
+        service().retriever().retrieve(EXAMPLE_QUESTION, tenant=DEFAULT_TENANT)
     # Whatever it is, the first question meets it too, and its answer says so.
     except Exception as error:  # noqa: BLE001
         log.warning("emulator.not_warm", error_type=type(error).__name__, frames=frames_of(error))
     else:
         log.debug("emulator.warm")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -11,6 +11,8 @@ from werkzeug.test import Client
 
 from common.function import Call, Function, Route
 from common.openapi import OpenApi
+from common.security.access import UNLIMITED
+from common.security.principal import PUBLIC_SCOPE
 from common.version import VERSION
 from local.catalogue import ROOT, FunctionEntry
 
@@ -48,7 +50,7 @@ class Gateway:
             routes=[
                 Route(
                     method="GET", path="/openapi.json", summary="All functions, as OpenAPI 3.1.",
-                    handler=self._describe, answer=OpenApi, scope="public", limit="none",
+                    handler=self._describe, answer=OpenApi, scope=PUBLIC_SCOPE, limit=UNLIMITED,
                 )
             ],
         )  # fmt: skip
@@ -88,16 +90,19 @@ def merged(documents: Mapping[str, dict[str, Any]], *, title: str) -> dict[str, 
     """
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
+    security: dict[str, Any] = {}
     for name, document in documents.items():
         own = document.get("components", {}).get("schemas", {})
         clashes = [schema for schema in own if schema in schemas and schemas[schema] != own[schema]]
         document = _renamed(document, {schema: f"{name}_{schema}" for schema in clashes})
         schemas |= document.get("components", {}).get("schemas", {})
+        security |= document.get("components", {}).get("securitySchemes", {})
         for path, operations in document["paths"].items():
             # A function's own route of that name comes first, and stays.
             paths.setdefault(f"/{name}{path}" if path in _OWN_PATHS else path, _named(operations, name))
     info = {"title": title, "version": VERSION}
-    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+    components = {"schemas": schemas, "securitySchemes": security}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
 
 
 def _renamed(document: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

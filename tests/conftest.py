@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from common.database.engine import create_engine_for, migrate
+from common.security import anonymous
 from tests import servers
 
 # A first call loads and compiles; the time limit of a test is pytest's.
@@ -66,6 +67,16 @@ def outside_network() -> Iterator[list[str]]:
         pytest.fail(f"tried to leave this machine: {attempts}")
 
 
+@pytest.fixture(autouse=True)
+def anonymous_access(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In a test's own process requests without a key are let in, as in the emulator, but for tests of keys, which
+    say so: `pytestmark = pytest.mark.keys`."""
+    if request.node.get_closest_marker("keys") is None:
+        anonymous.grant(servers.LOOPBACK)
+    yield
+    anonymous.withdraw()
+
+
 @pytest.fixture
 def free_port() -> int:
     """A port on loopback that nobody listens on now."""
@@ -87,6 +98,13 @@ def postgresql_server() -> Iterator[servers.PostgreSQL]:
 def chroma_server() -> Iterator[str]:
     """The URL of a real Chroma server, one for each test process: name collections so that tests do not meet."""
     with servers.chroma() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a real Redis, one for each test process: name keys so that tests do not meet."""
+    with servers.redis() as url:
         yield url
 
 

@@ -8,7 +8,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, t
 
 from common.function import JSON, Call, Function, Reply, Route
 from common.version import VERSION
-from functions.health.access import DETAILS_SCOPE, guard_details
 from functions.health.answers import health as _health
 from functions.health.answers import live as _live
 from functions.health.answers import ready as _ready
@@ -28,7 +27,6 @@ health = Function(
     name="health",
     title="LoanCollateralCheck: health",
     version=VERSION,
-    guards=[guard_details],
     routes=[
         Route(
             method="GET",
@@ -49,7 +47,7 @@ health = Function(
             answer="functions.health.models:DetailedAnswer",
             also=_OUT_OF_ORDER,
             produces=_BOTH,
-            scope=DETAILS_SCOPE,
+            scope="health:read",
             limit="60/minute",
         ),
         Route(

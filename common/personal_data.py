@@ -1,0 +1,190 @@
+"""What is kept of a person: found, given out, deleted. And what of all persons is deleted when its time is over.
+
+A person is looked for by an identifier (an e-mail address, a phone, social security, card or account number), in
+whatever spelling it was written, or by a name. Identifiers in sealed rows are found by their keyed hashes; a name has
+none, so all rows of the tenant are opened and read for it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, select
+
+from common.database.engine import read
+from common.database.tables import api_keys, documents, idempotent_answers, sessions, subject_marks, turns
+from common.knowledge.repair import slices
+from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer
+from common.security.marks import forget_marks, marks_of
+
+TURNS, ANSWERS = "turns", "idempotent_answers"  # holders of marks
+BATCH = 200
+
+Reads = Callable[[str], bool]
+"""Whether a text speaks of the person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """Where a person is spoken of within one tenant: turns by uid, kept answers, documents and keys by id."""
+
+    turns: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "turns": len(self.turns),
+            "answers": len(self.answers),
+            "documents": len(self.documents),
+            "keys": len(self.keys),
+        }
+
+    def __bool__(self) -> bool:
+        return any(self.counts().values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    sessions: int
+    turns: int
+
+
+class Subject:
+    """The person. `marks` are the keyed hashes of the identifiers in `text`; without any it is a name."""
+
+    def __init__(self, text: str) -> None:
+        self.text = " ".join(text.split())
+        self.marks = marks_of(text)
+        words = r"\s+".join(map(re.escape, self.text.split()))
+        self._name = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
+
+    def is_in(self, text: str) -> bool:
+        """Whether `text` holds one of the identifiers, or the name as whole words."""
+        return bool(self.marks & marks_of(text)) if self.marks else self._name.search(text) is not None
+
+
+def find(engine: Engine, sealer: Sealer, tenant: str, subject: Subject) -> Holdings:
+    """All that speaks of `subject`."""
+    with read(engine) as connection:
+        return Holdings(
+            turns=tuple(_turns(connection, sealer, tenant, subject)),
+            answers=tuple(_answers(connection, sealer, tenant, subject)),
+            documents=tuple(_documents(connection, tenant, subject)),
+            keys=tuple(_keys(connection, sealer, tenant, subject)),
+        )
+
+
+def give_out(connection: Connection, sealer: Sealer, tenant: str, found: Holdings) -> dict[str, Any]:
+    """What `found` points to, opened, as JSON takes it."""
+    of_turns = select(turns).where(turns.c.tenant == tenant)
+    of_documents = select(documents).where(documents.c.tenant == tenant)
+    return {
+        "turns": [
+            {
+                "session_id": row.session_id,
+                "created_at": row.created_at.isoformat(),
+                "agent": row.agent,
+                **json.loads(sealer.open(row.content, TURN_CONTENT, row.uid)),
+            }
+            for some in slices(found.turns)
+            for row in connection.execute(of_turns.where(turns.c.uid.in_(some)))
+        ],
+        "documents": [
+            {"id": row.id, "title": row.title, "source": row.source, "metadata": row.metadata, "text": row.text}
+            for some in slices(found.documents)
+            for row in connection.execute(of_documents.where(documents.c.id.in_(some)))
+        ],
+        "kept_answers": len(found.answers),  # copies of answers among the turns
+        "api_keys": list(found.keys),
+    }
+
+
+def delete_turns(connection: Connection, tenant: str, uids: Sequence[str]) -> Deleted:
+    """Delete up to `BATCH` turns with their marks, and sessions that are left without any."""
+    touched = select(turns.c.session_id).where(turns.c.tenant == tenant, turns.c.uid.in_(uids)).distinct()
+    session_ids = connection.execute(touched).scalars().all()
+    gone = connection.execute(delete(turns).where(turns.c.tenant == tenant, turns.c.uid.in_(uids))).rowcount
+    forget_marks(connection, TURNS, uids)
+    empty = sessions.c.id.in_(session_ids) & ~select(turns.c.id).where(turns.c.session_id == sessions.c.id).exists()
+    return Deleted(sessions=connection.execute(delete(sessions).where(empty)).rowcount, turns=gone)
+
+
+def delete_answers(connection: Connection, tenant: str, ids: Sequence[str]) -> None:
+    """Delete kept answers with their marks: whoever asks again with that key is answered anew."""
+    of_tenant = (idempotent_answers.c.tenant == tenant) & idempotent_answers.c.id.in_(ids)
+    connection.execute(delete(idempotent_answers).where(of_tenant))
+    forget_marks(connection, ANSWERS, ids)
+
+
+def delete_sessions_before(connection: Connection, before: datetime) -> Deleted:
+    """Delete up to `BATCH` sessions that were last used before, with their turns; of every tenant."""
+    old = select(sessions.c.id).where(sessions.c.updated_at < before).order_by(sessions.c.updated_at).limit(BATCH)
+    ids = connection.execute(old).scalars().all()
+    if not ids:
+        return Deleted(sessions=0, turns=0)
+    uids = connection.execute(select(turns.c.uid).where(turns.c.session_id.in_(ids))).scalars().all()
+    forget_marks(connection, TURNS, uids)
+    connection.execute(delete(turns).where(turns.c.session_id.in_(ids)))
+    return Deleted(
+        sessions=connection.execute(delete(sessions).where(sessions.c.id.in_(ids))).rowcount, turns=len(uids)
+    )
+
+
+def _marked(connection: Connection, tenant: str, holder: str, subject: Subject) -> list[str]:
+    query = select(subject_marks.c.uid).where(
+        subject_marks.c.tenant == tenant, subject_marks.c.holder == holder, subject_marks.c.mark.in_(subject.marks)
+    )
+    return sorted(set(connection.execute(query).scalars()))
+
+
+def _turns(connection: Connection, sealer: Sealer, tenant: str, subject: Subject) -> Iterator[str]:
+    if subject.marks:
+        yield from _marked(connection, tenant, TURNS, subject)
+        return
+    rows = connection.execute(
+        select(turns.c.uid, turns.c.content).where(turns.c.tenant == tenant).execution_options(yield_per=BATCH)
+    )
+    for row in rows:
+        content = json.loads(sealer.open(row.content, TURN_CONTENT, row.uid))
+        if any(subject.is_in(text) for text in _texts(content)):
+            yield row.uid
+
+
+def _answers(connection: Connection, sealer: Sealer, tenant: str, subject: Subject) -> Iterator[str]:
+    if subject.marks:
+        yield from _marked(connection, tenant, ANSWERS, subject)
+        return
+    query = select(idempotent_answers.c.id, idempotent_answers.c.body).where(
+        idempotent_answers.c.tenant == tenant, idempotent_answers.c.body.is_not(None)
+    )
+    for row in connection.execute(query.execution_options(yield_per=BATCH)):
+        if subject.is_in(sealer.open(row.body, IDEMPOTENT_BODY, row.id).decode(errors="replace")):
+            yield row.id
+
+
+def _documents(connection: Connection, tenant: str, subject: Subject) -> Iterator[str]:
+    query = select(documents).where(documents.c.tenant == tenant).execution_options(yield_per=BATCH)
+    for row in connection.execute(query):
+        if any(subject.is_in(text) for text in (row.id, row.title, row.text, row.source or "", *_texts(row.metadata))):
+            yield row.id
+
+
+def _keys(connection: Connection, sealer: Sealer, tenant: str, subject: Subject) -> Iterator[str]:
+    for row in connection.execute(select(api_keys.c.id, api_keys.c.label).where(api_keys.c.tenant == tenant)):
+        if subject.is_in(sealer.open(row.label, API_KEY_LABEL, row.id).decode()):
+            yield row.id
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts within a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for one in value.values() for text in _texts(one))
+    elif isinstance(value, list):
+        yield from (text for one in value for text in _texts(one))

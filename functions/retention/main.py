@@ -1,0 +1,36 @@
+"""Function `retention`: deletes what has been kept as long as the settings say; a scheduler calls it daily."""
+
+import sys
+from http import HTTPStatus
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, the framework knows only this folder
+
+from common.function import Call, Function, Reply, Route
+from common.version import VERSION
+
+
+def _apply(call: Call[None]) -> Reply:
+    from functions.retention.applying import apply_retention
+
+    apply_retention(call.principal, call.correlation)
+    return Reply(status=HTTPStatus.NO_CONTENT)
+
+
+retention = Function(
+    name="retention",
+    title="LoanCollateralCheck: retention",
+    version=VERSION,
+    timeout_seconds=300.0,
+    routes=[
+        Route(
+            method="POST",
+            path="/events/retention",
+            summary="Deletes conversations and kept answers whose time is over.",
+            handler=_apply,
+            status=HTTPStatus.NO_CONTENT,
+            scope="events:receive",
+            limit="10/minute",
+        ),
+    ],
+).entry_point()
