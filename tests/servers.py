@@ -147,6 +147,44 @@ def chroma() -> Iterator[str]:
             yield url
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redis:
+    """A Redis of the test's own, which it may stop and start again; what it holds is gone by then."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"redis://{LOOPBACK}:{self.port}/0"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """It answers inside the block."""
+        command = [installed("redis-server", package="redis-server"), "--port", str(self.port), "--bind", LOOPBACK]
+        command += ["--save", "", "--appendonly", "no"]
+        with tempfile.TemporaryDirectory(prefix="redis-") as name:
+            folder = Path(name)
+            with running([*command, "--dir", name], is_ready=self.is_ready, log=folder / "log"):
+                yield
+
+    def is_ready(self) -> bool:
+        """Whether it answers a PING."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), timeout=2) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[str]:
+    """The URL of a Redis that forgets everything at the end of the block."""
+    server = Redis(port=free_port())
+    with server.running():
+        yield server.url
+
+
 @contextlib.contextmanager
 def pushgateway() -> Iterator[str]:
     """The URL of a Prometheus Pushgateway that forgets everything at the end of the block."""
