@@ -46,6 +46,7 @@ class StoredKey(NamedTuple):
     purpose: str
     wrapped: bytes
     wrapped_by: str
+    created_at: datetime
     retired_at: datetime | None
 
 
@@ -220,11 +221,10 @@ class KeyRing:
                 delete(data_keys).where(data_keys.c.id.in_(key_ids), data_keys.c.retired_at.is_not(None))
             )
 
-    def retired(self) -> Mapping[int, datetime]:
-        """When each key that seals no more was retired, by its number; read anew."""
+    def stored(self) -> Sequence[StoredKey]:
+        """All keys as they are in the database now, in no order."""
         with self._lock:
-            known = self._read()
-        return {key.id: key.retired_at for key in known.keys.values() if key.retired_at is not None}
+            return list(self._read().keys.values())
 
     def _active(self, purpose: Purpose) -> StoredKey:
         known = self._known
@@ -261,7 +261,7 @@ class KeyRing:
         key_id = self._new_id()
         wrapping = self._wrapping[0]
         wrapped = wrapping.wrap(secrets.token_bytes(KEY_BYTES), _context(key_id, purpose))
-        return StoredKey(key_id, purpose, wrapped, wrapping.name, None)
+        return StoredKey(key_id, purpose, wrapped, wrapping.name, datetime.now(UTC), None)
 
     def _seal_key(self, stored: StoredKey) -> SealKey:
         found = self._seal_keys.get(stored.id)
@@ -308,9 +308,4 @@ def _context(key_id: int, purpose: str) -> bytes:
 def _add(connection: Connection, keys: Sequence[StoredKey]) -> None:
     """Add `keys`, but none to a purpose that has an active key: an index allows only one, whoever comes first."""
     new = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    now = datetime.now(UTC)
-    rows = [
-        {"id": key.id, "purpose": key.purpose, "wrapped": key.wrapped, "wrapped_by": key.wrapped_by, "created_at": now}
-        for key in keys
-    ]
-    connection.execute(new(data_keys).on_conflict_do_nothing(), rows)
+    connection.execute(new(data_keys).on_conflict_do_nothing(), [key._asdict() for key in keys])
