@@ -5,6 +5,7 @@ What was stored before belongs to the tenant `default`. Turns are sealed here wi
 
 import json
 import secrets
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,6 +19,27 @@ TENANT = sa.String(length=64)
 PRINCIPAL = sa.String(length=128)
 DEFAULT = "default"
 UNKNOWN = "unknown"
+ROWS_AT_ONCE = 500
+NUMBERED: dict[str, Any] = {"table_kwargs": {"sqlite_autoincrement": True}}
+"""For chunks, whose numbers never come again; an option that Alembic hands on to SQLAlchemy as it is."""
+
+# FTS5's rows need no tenant: their numbers are those of the chunks, which have one.
+FULL_TEXT = {
+    "sqlite": [],
+    "postgresql": [
+        "ALTER TABLE chunk_search ADD COLUMN tenant varchar(64) NOT NULL DEFAULT 'default'",
+        "ALTER TABLE chunk_search ALTER COLUMN tenant DROP DEFAULT",
+        "DROP INDEX ix_chunk_search_length",
+        "CREATE INDEX ix_chunk_search_tenant_length ON chunk_search (tenant, length)",
+    ],
+}
+OLD_FULL_TEXT = {
+    "sqlite": ["DELETE FROM chunk_search WHERE rowid NOT IN (SELECT number FROM chunks)"],  # nothing points from there
+    "postgresql": [
+        "ALTER TABLE chunk_search DROP COLUMN tenant",  # and the index with it
+        "CREATE INDEX ix_chunk_search_length ON chunk_search (length)",
+    ],
+}
 
 APPEND_ONLY = {
     "sqlite": [
@@ -36,6 +58,8 @@ APPEND_ONLY = {
 
 
 def upgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("PRAGMA secure_delete = ON")  # what turns said is overwritten where it stood
     _new_tables()
     _documents(to_tenants=True)
     _sessions_and_turns()
@@ -48,7 +72,7 @@ def upgrade() -> None:
     for table, column in (("ledger_entries", "tenant"), ("ledger_entries", "principal"), ("revisions", "tenant")):
         with op.batch_alter_table(table) as batch:  # a row that forgets its tenant is refused, not given to somebody
             batch.alter_column(column, server_default=None)
-    for statement in APPEND_ONLY[op.get_bind().dialect.name]:
+    for statement in (*FULL_TEXT[op.get_bind().dialect.name], *APPEND_ONLY[op.get_bind().dialect.name]):
         op.execute(statement)
 
 
@@ -57,6 +81,8 @@ def downgrade() -> None:
     bind = op.get_bind()
     for table in ("document_attributes", "chunks", "documents", "sessions"):
         bind.execute(sa.text(f"DELETE FROM {table} WHERE tenant <> :tenant"), {"tenant": DEFAULT})  # noqa: S608
+    for statement in OLD_FULL_TEXT[bind.dialect.name]:
+        op.execute(statement)
     op.drop_table("turns")
     op.create_table("turns", *_old_turns())
     op.create_index("ix_turns_request_id", "turns", ["request_id"], unique=False)
@@ -85,8 +111,7 @@ def downgrade() -> None:
 def _documents(*, to_tenants: bool) -> None:
     """The key of documents, and what points to it. SQLite makes each table anew, and a table that is dropped takes
     along what points to it: so nothing may point anywhere meanwhile."""
-    unused = {"table_kwargs": {"sqlite_autoincrement": True}}
-    with op.batch_alter_table("chunks", **unused) as batch:
+    with op.batch_alter_table("chunks", **NUMBERED) as batch:
         batch.drop_constraint("fk_chunks_tenant" if not to_tenants else "fk_chunks_document_id", type_="foreignkey")
     with op.batch_alter_table("document_attributes") as batch:
         old = "fk_document_attributes_tenant" if not to_tenants else "fk_document_attributes_document_id"
@@ -98,7 +123,7 @@ def _documents(*, to_tenants: bool) -> None:
     ours = ["tenant", "document_id"] if to_tenants else ["document_id"]
     theirs = ["tenant", "id"] if to_tenants else ["id"]
     for table in ("chunks", "document_attributes"):
-        with op.batch_alter_table(table, **(unused if table == "chunks" else {})) as batch:
+        with op.batch_alter_table(table, **(NUMBERED if table == "chunks" else {})) as batch:
             batch.create_foreign_key(f"fk_{table}_{ours[0]}", "documents", ours, theirs, ondelete="CASCADE")
 
 
@@ -107,7 +132,7 @@ def _key_by_tenant() -> None:
         batch.add_column(sa.Column("tenant", TENANT, nullable=False, server_default=DEFAULT))
         batch.drop_constraint("pk_documents", type_="primary")
         batch.create_primary_key("pk_documents", ["tenant", "id"])
-    with op.batch_alter_table("chunks", table_kwargs={"sqlite_autoincrement": True}) as batch:
+    with op.batch_alter_table("chunks", **NUMBERED) as batch:
         batch.add_column(sa.Column("tenant", TENANT, nullable=False, server_default=DEFAULT))
         batch.drop_constraint("uq_chunks_id", type_="unique")
         batch.create_unique_constraint("uq_chunks_tenant_id", ["tenant", "id"])
@@ -120,8 +145,7 @@ def _key_by_tenant() -> None:
         batch.drop_index("ix_document_attributes_name_value")
         batch.create_index("ix_document_attributes_tenant_name_value", ["tenant", "name", "value"])
     for table in ("documents", "chunks", "document_attributes"):
-        kwargs = {"table_kwargs": {"sqlite_autoincrement": True}} if table == "chunks" else {}
-        with op.batch_alter_table(table, **kwargs) as batch:
+        with op.batch_alter_table(table, **(NUMBERED if table == "chunks" else {})) as batch:
             batch.alter_column("tenant", server_default=None)
 
 
@@ -132,7 +156,7 @@ def _key_without_tenant() -> None:
         batch.create_primary_key("pk_document_attributes", ["document_id", "name"])
         batch.drop_column("tenant")
         batch.create_index("ix_document_attributes_name_value", ["name", "value"])
-    with op.batch_alter_table("chunks", table_kwargs={"sqlite_autoincrement": True}) as batch:
+    with op.batch_alter_table("chunks", **NUMBERED) as batch:
         batch.drop_index("ix_chunks_tenant_document_id")
         batch.drop_constraint("uq_chunks_tenant_id", type_="unique")
         batch.drop_column("tenant")
@@ -158,6 +182,7 @@ def _sessions_and_turns() -> None:
         batch.create_unique_constraint("uq_turns_uid", ["uid"])
         for column in ("message", "answer", "citations"):
             batch.drop_column(column)
+    _wipe_old_turns()
     with op.batch_alter_table("sessions") as batch:
         batch.add_column(sa.Column("tenant", TENANT, nullable=False, server_default=DEFAULT))
         batch.add_column(sa.Column("principal", PRINCIPAL, nullable=False, server_default=UNKNOWN))
@@ -180,17 +205,33 @@ def _seal_turns() -> None:
         "turns", *map(sa.column, ("id", "message", "answer")), sa.column("citations", sa.JSON), sa.column("uid"),
         sa.column("content", sa.LargeBinary),
     )  # fmt: skip
-    rows = bind.execute(sa.select(turns.c.id, turns.c.message, turns.c.answer, turns.c.citations)).all()
+    query = sa.select(turns.c.id, turns.c.message, turns.c.answer, turns.c.citations).order_by(turns.c.id)
+    rows = bind.execute(query.limit(ROWS_AT_ONCE)).all()
     if not rows:
         return
     from common.security.encryption import TURN_CONTENT, Sealer
+    from common.security.key_encryption import key_encryption_keys
+    from common.security.keyring import KeyRing
+    from common.security.marks import Marks
+    from common.settings import settings
 
-    sealer = Sealer.on(bind)
-    for row in rows:
-        uid = secrets.token_hex(16)
-        content = json.dumps({"message": row.message, "answer": row.answer, "citations": row.citations}).encode()
-        sealed = sealer.seal(content, TURN_CONTENT, uid)
-        bind.execute(sa.update(turns).where(turns.c.id == row.id).values(uid=uid, content=sealed))
+    ring = KeyRing.on(bind, key_encryption_keys(settings()))
+    sealer, marks = Sealer(ring), Marks(ring)
+    while rows:
+        for row in rows:
+            uid = secrets.token_hex(16)
+            content = json.dumps({"message": row.message, "answer": row.answer, "citations": row.citations}).encode()
+            sealed = sealer.seal(content, TURN_CONTENT, uid)
+            bind.execute(sa.update(turns).where(turns.c.id == row.id).values(uid=uid, content=sealed))
+            marks.note(bind, DEFAULT, "turns", uid, [row.message, row.answer])
+        rows = bind.execute(query.where(turns.c.id > rows[-1].id).limit(ROWS_AT_ONCE)).all()
+
+
+def _wipe_old_turns() -> None:
+    """PostgreSQL only marks a dropped column and an old row as gone; written anew, the table holds neither."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("CLUSTER turns USING pk_turns")
+        op.execute("ALTER TABLE turns SET WITHOUT CLUSTER")
 
 
 def _new_tables() -> None:
