@@ -18,7 +18,7 @@ from common.database.engine import read
 from common.database.tables import api_keys, documents, idempotent_answers, sessions, subject_marks, turns
 from common.knowledge.repair import slices
 from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer
-from common.security.marks import forget_marks, marks_of
+from common.security.marks import NotAnIdentifier, forget_marks, mark_of, marks_of
 
 TURNS, ANSWERS = "turns", "idempotent_answers"  # holders of marks
 BATCH = 200
@@ -55,17 +55,20 @@ class Deleted:
 
 
 class Subject:
-    """The person. `marks` are the keyed hashes of the identifiers in `text`; without any it is a name."""
+    """The person. `mark` is the keyed hash of the identifier that `text` is; None where it is a name."""
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
-        self.marks = marks_of(text)
+        try:
+            self.mark: str | None = mark_of(text)
+        except NotAnIdentifier:
+            self.mark = None
         words = r"\s+".join(map(re.escape, self.text.split()))
         self._name = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
 
     def is_in(self, text: str) -> bool:
-        """Whether `text` holds one of the identifiers, or the name as whole words."""
-        return bool(self.marks & marks_of(text)) if self.marks else self._name.search(text) is not None
+        """Whether `text` holds the identifier in any spelling, or the name as whole words."""
+        return self._name.search(text) is not None if self.mark is None else self.mark in marks_of(text)
 
 
 def find(engine: Engine, sealer: Sealer, tenant: str, subject: Subject) -> Holdings:
@@ -135,16 +138,16 @@ def delete_sessions_before(connection: Connection, before: datetime) -> Deleted:
     )
 
 
-def _marked(connection: Connection, tenant: str, holder: str, subject: Subject) -> list[str]:
-    query = select(subject_marks.c.uid).where(
-        subject_marks.c.tenant == tenant, subject_marks.c.holder == holder, subject_marks.c.mark.in_(subject.marks)
+def _marked(connection: Connection, tenant: str, holder: str, mark: str) -> Sequence[str]:
+    of_tenant = (subject_marks.c.tenant == tenant) & (subject_marks.c.holder == holder)
+    return (
+        connection.execute(select(subject_marks.c.uid).where(of_tenant, subject_marks.c.mark == mark)).scalars().all()
     )
-    return sorted(set(connection.execute(query).scalars()))
 
 
 def _turns(connection: Connection, sealer: Sealer, tenant: str, subject: Subject) -> Iterator[str]:
-    if subject.marks:
-        yield from _marked(connection, tenant, TURNS, subject)
+    if subject.mark is not None:
+        yield from _marked(connection, tenant, TURNS, subject.mark)
         return
     rows = connection.execute(
         select(turns.c.uid, turns.c.content).where(turns.c.tenant == tenant).execution_options(yield_per=BATCH)
@@ -156,8 +159,8 @@ def _turns(connection: Connection, sealer: Sealer, tenant: str, subject: Subject
 
 
 def _answers(connection: Connection, sealer: Sealer, tenant: str, subject: Subject) -> Iterator[str]:
-    if subject.marks:
-        yield from _marked(connection, tenant, ANSWERS, subject)
+    if subject.mark is not None:
+        yield from _marked(connection, tenant, ANSWERS, subject.mark)
         return
     query = select(idempotent_answers.c.id, idempotent_answers.c.body).where(
         idempotent_answers.c.tenant == tenant, idempotent_answers.c.body.is_not(None)
