@@ -1,0 +1,45 @@
+"""What one principal's questions and documents may cost in a day: nobody runs up the model's bill by asking on.
+
+The ledger is asked before a paid model is. What is being answered at that moment is not in it yet, so a day may end
+above its allowance by as much as a principal's requests in flight cost (`Settings.max_concurrent_requests`).
+"""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from common.metrics import metrics_collector
+from common.problems import QuotaExceeded
+from common.security.principal import Principal
+from common.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def check_allowance(principal: Principal, settings: Settings, engine: "Engine", now: datetime) -> None:
+    """To be called before a model that costs something. `now` is in UTC, where days end at midnight.
+
+    Raises:
+        QuotaExceeded: the principal's tokens or money of this day are used up, until midnight.
+        DatabaseUnavailable: as `read`.
+    """
+    if not settings.daily_tokens and not settings.daily_usd:
+        return
+    from common.costs.ledger import spent_since
+    from common.database.engine import read
+
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    with read(engine) as connection:
+        spent = spent_since(connection, principal.id, midnight)
+    used_up = []
+    if settings.daily_tokens and spent.tokens >= settings.daily_tokens:
+        used_up.append(f"{settings.daily_tokens:,} model tokens")
+    if settings.daily_usd and spent.cost_usd >= settings.daily_usd:
+        used_up.append(f"{settings.daily_usd:,.2f} USD for models")
+    if used_up:
+        metrics_collector.record_limit("allowance", "refused")
+        raise QuotaExceeded(
+            f"This key's or account's {' and '.join(used_up)} of this day are used up. The next day begins at "
+            "midnight UTC.",
+            retry_after_seconds=(midnight + timedelta(days=1) - now).total_seconds(),
+        )
