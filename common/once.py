@@ -28,6 +28,11 @@ class Once(Generic[Made]):
                 self._made = (self._make(),)
             return self._made[0]
 
+    @property
+    def is_made(self) -> bool:
+        """Whether a call now gives what is there already, at once."""
+        return bool(self._made)
+
     def cache_clear(self) -> None:
         """Forget what was made: the next call makes it anew."""
         with self._lock:

@@ -84,18 +84,17 @@ def record(connection: "Connection", event: Event, *, at: datetime | None = None
     From here to its end, the transaction holds up all others that record: call this last, after every other statement.
     Whoever locks rows after it could wait for another recorder who waits for this one.
 
-    `at` is now, and `ring` this instance's, where they are not given.
+    `at` is now, and `ring` that of the connection's database, where they are not given.
 
     Raises:
-        Unavailable: the audit key cannot be had.
+        InvalidSettings, Unavailable, CannotOpen: the audit key cannot be had.
         SQLAlchemyError: the event cannot be stored; the deed must not be done then.
     """
     from common.security.audit_chain import append
-    from common.security.keyring import key_ring
 
     return append(
         connection,
-        (ring or key_ring()).mac,
+        (ring or _ring_of(connection)).mac,
         at=at or datetime.now(UTC),
         tenant=event.tenant,
         actor=event.actor,
@@ -111,7 +110,7 @@ def record_alone(*events: Event) -> None:
     """Append `events` in one transaction of their own, for deeds that change nothing in the database.
 
     Raises:
-        DatabaseUnavailable, Unavailable: nothing is recorded.
+        DatabaseUnavailable, InvalidSettings, Unavailable, CannotOpen: nothing is recorded.
     """
     from common.database.engine import engine, write
     from common.security.keyring import key_ring
@@ -120,6 +119,21 @@ def record_alone(*events: Event) -> None:
     with write(engine()) as connection:
         for event in events:
             record(connection, event, ring=ring)
+
+
+def _ring_of(connection: "Connection") -> "KeyRing":
+    """This instance's ring, where it is made and is that of this database.
+
+    Otherwise one in this transaction: to make the instance's now, it would have to wait for the end of this one.
+    """
+    from common.database.engine import engine
+    from common.security.key_encryption import key_encryption_keys
+    from common.security.keyring import KeyRing, key_ring
+    from common.settings import settings
+
+    if key_ring.is_made and engine() is connection.engine:
+        return key_ring()
+    return KeyRing.on(connection, key_encryption_keys(settings()))
 
 
 def _is_fact(value: object) -> bool:

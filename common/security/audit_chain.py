@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from sqlalchemy import Connection, Row, String, insert, select, type_coerce, update
 
@@ -24,7 +24,7 @@ BATCH = 500  # events in memory at a time
 NO_LINK = ""  # before the first event
 NO_NUMBER = 0  # of what stands where a number should be
 
-Reason = Literal["changed", "missing", "inserted", "forked", "cut off", "head changed"]
+Reason = Literal["changed", "missing", "inserted", "forked", "cut off", "head changed", "not archived"]
 
 WORDS: Mapping[Reason, str] = {
     "changed": "it does not fit its signature: it was changed, or another one stands in its place",
@@ -32,6 +32,7 @@ WORDS: Mapping[Reason, str] = {
     "inserted": "it was never recorded: its number is not the next one",
     "forked": "the archive has another event of this number",
     "cut off": "it is missing, and so are all after it",
+    "not archived": "it was exported, and the archive has it no more",
     "head changed": "the mark of the newest event does not fit it",
 }
 
@@ -61,6 +62,7 @@ class Verified:
 
     events: int
     signature: str
+    holds: ClassVar[bool] = True
 
     def __str__(self) -> str:
         return f"The audit chain holds: {self.events:,} events."
@@ -72,6 +74,7 @@ class BrokenLink:
 
     number: int
     reason: Reason
+    holds: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return f"The audit chain is broken at event {self.number}: {WORDS[self.reason]}."
@@ -100,6 +103,12 @@ class Walk:
         self.number = 0
         self.signature = ""
         self.link = NO_LINK
+
+    def behind(self, number: int, signature: str) -> Self:
+        """This walk, standing behind the event `number` as it would if that had been checked."""
+        self.number, self.signature = number, signature
+        self.link = _link(self._mac, number, signature) if number else NO_LINK
+        return self
 
     def broken_by(self, entry: Entry) -> BrokenLink | None:
         """Why `entry` cannot be the next, or None: then it was, and the walk stands behind it."""
@@ -147,6 +156,18 @@ def entries(connection: Connection, *, above: int = 0, limit: int | None = None)
         statement = statement.where(audit_events.c.number > above)
     options: dict[str, Any] = {"stream_results": True, "yield_per": BATCH}  # Any: as SQLAlchemy types them
     yield from map(_entry, connection.execute(statement.execution_options(**options)))
+
+
+def newest(
+    connection: Connection, limit: int, *, since: datetime | None = None, action: str | None = None
+) -> list[Entry]:
+    """The newest events of those that are wanted, at most `limit`, oldest first. Nothing is checked."""
+    statement = select(*_COLUMNS).order_by(audit_events.c.number.desc()).limit(limit)
+    if since is not None:
+        statement = statement.where(audit_events.c.at >= since)
+    if action is not None:
+        statement = statement.where(audit_events.c.action == action)
+    return [_entry(row) for row in connection.execute(statement)][::-1]
 
 
 def _ended_at_head(connection: Connection, walk: Walk) -> BrokenLink | None:

@@ -103,3 +103,12 @@ def test_a_factory_keeps_its_name_and_its_words() -> None:
         return 1
 
     assert (factory.__name__, factory.__doc__) == ("factory", "The one.")  # type: ignore[attr-defined]  # as of a function
+
+
+def test_one_can_ask_whether_it_is_made_without_making_it() -> None:
+    factory = once(object)
+    assert not factory.is_made
+    factory()
+    assert factory.is_made
+    factory.cache_clear()
+    assert not factory.is_made
