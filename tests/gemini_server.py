@@ -136,6 +136,12 @@ class GeminiServer:
             self._scripts.clear()
             self.disconnected.clear()
 
+    def saw(self, *texts: str) -> list[str]:
+        """Those of `texts` that stood in anything that came in (path, headers, body), in upper or lower case."""
+        with self._lock:
+            received = "\n".join(f"{one.path}\n{dict(one.headers)}\n{one.text}" for one in self.requests).casefold()
+        return [text for text in texts if json.dumps(text, ensure_ascii=False)[1:-1].casefold() in received]
+
     def script(self, *behaviours: Behaviour, verb: Verb | None = None) -> None:
         """Answer the next calls (of `verb`, or of any kind that has no script of its own) like this."""
         self._scripts.setdefault(verb or "", deque()).extend(behaviours)

@@ -52,6 +52,7 @@ class ChatRequest:
     """One call: `instruction` is ours, `history` and `question` are the user's, `passages` are data.
 
     `json_schema` asks for a JSON document of that shape. `timeout_seconds` bounds the call, retries included.
+    `conversation` is never sent: it tells the PII shield which calls belong together ("": this one stands alone).
     """
 
     instruction: str
@@ -63,6 +64,7 @@ class ChatRequest:
     temperature: float = 0.0
     timeout_seconds: float = 20.0
     lane: Literal["default", "cheap"] = "default"
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,12 @@ def build_chat_model(settings: Settings) -> ChatModel:
 
         return ExtractiveModel(answer_words=settings.answer_words)
     is_legacy = settings.gemini_sdk == "google-generativeai"
-    return ResilientModel(_legacy_gemini(settings) if is_legacy else _gemini(settings), _policy(settings))
+    model = ResilientModel(_legacy_gemini(settings) if is_legacy else _gemini(settings), _policy(settings))
+    if not settings.pii_shield:
+        return model
+    from common.llm.shield import ShieldedModel, shield_key
+
+    return ShieldedModel(model, shield_key())  # outermost: a retry sends the same placeholders
 
 
 def build_embedder(settings: Settings) -> "Embedder":
@@ -51,12 +56,17 @@ def build_embedder(settings: Settings) -> "Embedder":
         raise InvalidSettings("EMBEDDING_MODEL: other than embedded it needs GEMINI_API_KEY or VERTEX_PROJECT")
     from common.llm.gemini_embeddings import GeminiEmbedder
 
-    return GeminiEmbedder(
+    remote = GeminiEmbedder(
         _client(settings),
         model=settings.embedding_model,
         policy=_policy(settings),
         timeout_seconds=settings.model_timeout_seconds,
     )
+    if not settings.pii_shield:
+        return remote
+    from common.llm.shield import ShieldedEmbedder
+
+    return ShieldedEmbedder(remote)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -2,6 +2,7 @@
 that speaks Gemini's wire format."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,8 @@ def test_whatever_fails_at_the_model_the_extract_answers_and_says_so(
     assert (answer["answered"], answer["usage"]["model"], answer["degraded"]) == (True, "extractive", ["model"])
 
 
-def events(client: httpx.Client) -> list[tuple[str, dict[str, Any]]]:
-    body = {"message": QUESTION, "agent": "knowledge", "stream": True}
+def events(client: httpx.Client, message: str = QUESTION) -> list[tuple[str, dict[str, Any]]]:
+    body = {"message": message, "agent": "knowledge", "stream": True}
     with client.stream("POST", "/api/query", json=body) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         blocks = response.read().decode().strip().split("\n\n")
@@ -118,6 +119,42 @@ def test_a_stream_ends_with_the_same_answer_that_its_pieces_make(client: httpx.C
     assert {"status", "delta", "citation", "done"} == {name for name, _ in seen}
     assert "".join(data["text"] for name, data in seen if name == "delta") == seen[-1][1]["answer"]
     assert {request.verb for request in gemini.requests} == {"streamGenerateContent"}
+
+
+BORROWER = {
+    "id": "file-of-a-borrower",
+    "title": "Collateral file of Jane Roe",
+    "text": "Borrower Jane Roe (jane.roe@example.com, SSN 078-05-1120) pledged the tractor barn at 12 Oak Street, "
+    "Springfield, IL 62704. The appraiser may be reached at (415) 555-0132; the appraised value is $250,000.",
+}
+PERSONAL = ("Jane", "Roe", "jane.roe@example.com", "078-05-1120", "12 Oak Street", "62704", "555-0132")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_gemini_never_sees_personal_data_and_the_answer_holds_it(
+    client: httpx.Client, gemini: GeminiServer, stream: bool
+) -> None:
+    client.post("/api/documents", json={"documents": [BORROWER]}).raise_for_status()
+    question = "My name is Jane Roe, jane.roe@example.com. Who pledged the tractor barn at 12 Oak Street?"
+    answer = events(client, question)[-1][1] if stream else ask(client, question)
+    assert answer["answered"]
+    assert answer["degraded"] == []
+    assert "Jane Roe" in answer["answer"], answer
+    assert all(citation["quote"] in BORROWER["text"] for citation in answer["citations"])
+    assert len(gemini.requests) == 2  # the draft and its review
+    assert gemini.saw(*PERSONAL) == []
+    assert gemini.saw("tractor barn", "pledged") == ["tractor barn", "pledged"]
+
+
+def test_turns_of_a_session_share_their_placeholders(client: httpx.Client, gemini: GeminiServer) -> None:
+    first = ask(client, "My name is Jane Roe. How long is a UCC financing statement effective?")
+    ask(client, "And is it so for Jane Roe?", session_id=first["session_id"])
+    ask(client, "My name is Jane Roe. How long is a UCC financing statement effective?")
+    named = [set(re.findall(r"\[NAME_\w+\]", request.body["contents"][-1]["parts"][0]["text"]))
+             for request in gemini.requests]  # fmt: skip
+    assert gemini.saw("Jane", "Roe") == []
+    assert named[0] == named[2] != set()
+    assert named[0].isdisjoint(named[-1])
 
 
 def test_a_client_that_hangs_up_ends_the_call_to_the_model(client: httpx.Client, gemini: GeminiServer) -> None:

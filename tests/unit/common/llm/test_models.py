@@ -1,12 +1,14 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from common.llm import models
 from common.llm.chat import ChatRequest
 from common.llm.resilience import ResilientModel
+from common.llm.shield import ShieldedEmbedder, ShieldedModel
 from common.settings import InvalidSettings, Settings, load_settings
-from tests.gemini_server import GeminiServer
+from tests.gemini_server import Behaviour, GeminiServer
 
 REQUEST = ChatRequest(instruction="-", question="?", timeout_seconds=5)
 
@@ -39,8 +41,37 @@ def test_without_gemini_the_embedder_is_the_one_in_the_package() -> None:
 
 def test_with_a_key_gemini_answers(server: GeminiServer) -> None:
     model = models.build_chat_model(configured(server, chat_model="gemini-x"))
-    assert isinstance(model, ResilientModel)
     assert (model.provider, model.model, model.generate(REQUEST).model) == ("gcp.gemini", "gemini-x", "gemini-x")
+
+
+def test_a_remote_model_and_embedder_stand_behind_the_shield(server: GeminiServer) -> None:
+    settings = configured(server, embedding_model="gemini-embedding-001")
+    models.build_chat_model(settings).generate(replace(REQUEST, question="Is it jane@roe.example?"))
+    models.build_embedder(settings).embed_query("Is it jane@roe.example?")
+    assert len(server.requests) == 2
+    assert not any("jane@roe.example" in request.text for request in server.requests)
+
+
+def test_a_retry_sends_the_same_placeholders(server: GeminiServer) -> None:
+    server.script(Behaviour(status=503))
+    models.build_chat_model(configured(server)).generate(replace(REQUEST, question="Is it jane@roe.example?"))
+    first, second = server.requests
+    assert first.body["contents"] == second.body["contents"]
+
+
+def test_without_the_shield_texts_leave_as_they_are(server: GeminiServer) -> None:
+    settings = configured(server, embedding_model="gemini-embedding-001", pii_shield=False)
+    model, embedder = models.build_chat_model(settings), models.build_embedder(settings)
+    assert isinstance(model, ResilientModel)
+    assert not isinstance(embedder, ShieldedEmbedder)
+    model.generate(replace(REQUEST, question="Is it jane@roe.example?"))
+    embedder.embed_query("Is it jane@roe.example?")
+    assert all("jane@roe.example" in request.text for request in server.requests)
+
+
+def test_an_embedded_model_needs_no_shield() -> None:
+    assert not isinstance(models.build_chat_model(load_settings()), ShieldedModel)
+    assert not isinstance(models.build_embedder(load_settings()), ShieldedEmbedder)
 
 
 def test_the_cheap_lane_has_its_own_setting(server: GeminiServer) -> None:
