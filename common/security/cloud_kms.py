@@ -15,6 +15,7 @@ from common.security.key_encryption import CannotOpen, KeysUnavailable
 from common.settings import InvalidSettings
 
 if TYPE_CHECKING:
+    from google.api_core.exceptions import BadRequest
     from google.cloud.kms_v1 import DecryptResponse, EncryptResponse, KeyManagementServiceClient
 
 log = component_logger("security")
@@ -79,15 +80,17 @@ class CloudKmsKey:
         return wrapped
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
-        from google.api_core.exceptions import InvalidArgument
+        from google.api_core.exceptions import BadRequest
         from google_crc32c import value as sum_of
 
         def attempt() -> "DecryptResponse":
             request = self._request(context, ciphertext=wrapped)
             try:
                 answer = self._client().decrypt(request, retry=None, timeout=ATTEMPT_SECONDS)
-            except InvalidArgument:  # not what it encrypted, or not with this context
-                raise CannotOpen from None
+            except BadRequest as error:
+                if _is_about_the_data(error):  # not what it encrypted, or not with this context
+                    raise CannotOpen from None
+                raise
             return _whole(answer, answer.plaintext_crc32c == sum_of(answer.plaintext))
 
         plain: bytes = self._patiently(attempt).plaintext
@@ -123,6 +126,12 @@ def _whole(answer: Answer, is_whole: bool) -> Answer:
     if not is_whole:
         raise _NotWhole
     return answer
+
+
+def _is_about_the_data(error: "BadRequest") -> bool:
+    """Whether it is what was sent that is wrong, and not that the key is disabled, which is a 400 too."""
+    content: bytes = error.response.content  # its JSON, or whatever a proxy on the way says
+    return b'"INVALID_ARGUMENT"' in content
 
 
 def _may_pass(error: BaseException) -> bool:

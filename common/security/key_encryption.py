@@ -134,9 +134,9 @@ def _fingerprint(key: bytes) -> str:
 
 
 def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  what is checked is what is read, whatever is put in its place
-        if os.fstat(descriptor).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    with path.open("rb") as file:
+        # By what was opened, not by the path: what is checked is what is read, whatever is put in its place.
+        if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise InvalidSettings("KEY_FILE: others than its owner may read or write it; its mode must be 0600 or 0400")
         key = file.read(KEY_BYTES + 1)
     if len(key) != KEY_BYTES:
