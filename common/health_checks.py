@@ -52,7 +52,7 @@ def add_checks(checker: HealthChecker, stores: Stores, settings: Settings) -> No
     """Add database, vector index, Gemini, disk and cache. Only without the database nothing can be answered.
 
     Raises:
-        InvalidSettings: DATABASE_URL names no database that is known here.
+        InvalidSettings: DATABASE_URL names no database that is known here, or REDIS_URL no Redis.
     """
     _add_database(checker, stores)
     _add_vector_index(checker, stores, settings)
@@ -61,7 +61,7 @@ def add_checks(checker: HealthChecker, stores: Stores, settings: Settings) -> No
         checker.note("disk", "nothing is kept on it")
     else:
         checker.add("disk", disk_check(stores.disk, settings.min_free_disk_mb), needed=False)
-    checker.note("cache", "in memory", kind="memory")
+    _add_cache(checker, settings)
 
 
 def add_knowledge(checker: HealthChecker, stores: Stores) -> None:
@@ -128,3 +128,13 @@ def _add_gemini(checker: HealthChecker, settings: Settings) -> None:
         checker.add("gemini", check, needed=False, keep_seconds=KEEP_SECONDS, facts=facts)
     else:
         checker.note("gemini", NOT_CONFIGURED, kind="embedded", model="extractive", embeddings=embeddings)
+
+
+def _add_cache(checker: HealthChecker, settings: Settings) -> None:
+    if settings.redis_url is None:
+        checker.note("cache", "in memory", kind="memory")
+        return
+    from common.health_redis import redis_check
+
+    facts = {"kind": "redis", "when_away": settings.when_redis_is_away}
+    checker.add("cache", redis_check(settings.redis_url.get_secret_value()), needed=False, facts=facts)

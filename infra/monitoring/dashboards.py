@@ -137,6 +137,17 @@ DASHBOARDS = (
                 "ops",
                 (rate("assistant_errors_total", "component, error_type"), "{{component}} {{error_type}}"),
             ),
+            lines(
+                "Limits",
+                "ops",
+                (rate("assistant_limits_total", "limit, outcome"), "{{limit}} {{outcome}}"),
+                about="Requests refused by a limit or while none could be checked; alone: counted without Redis.",
+            ),
+            lines(
+                "Who comes in, and who does not",
+                "ops",
+                (rate("assistant_authentications_total", "method, outcome"), "{{method}} {{outcome}}"),
+            ),
         ),
     ),
     Dashboard(

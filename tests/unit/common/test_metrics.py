@@ -55,6 +55,8 @@ def record_everything(collector: MetricsCollector) -> None:
     """Call each method once, as its owner does."""
     collector.record_http_request("query", "/api/query", "POST", 200, 0.012)
     collector.record_cold_start("query")
+    collector.record_limit("principal", "refused")
+    collector.record_authentication("key", "accepted")
     collector.record_intent_classification("question", 0.95, 0.002)
     collector.record_retrieval(0.03, 5)
     collector.record_critique(2, 0.9, True)
@@ -215,7 +217,8 @@ class Broken:
 
 
 METHODS: list[tuple[str, int]] = [
-    ("record_http_request", 5), ("record_cold_start", 1), ("record_intent_classification", 3), ("record_retrieval", 2),
+    ("record_http_request", 5), ("record_cold_start", 1), ("record_limit", 2), ("record_authentication", 2),
+    ("record_intent_classification", 3), ("record_retrieval", 2),
     ("record_critique", 3), ("record_agent_run", 3), ("record_rejection", 1), ("record_degraded", 1),
     ("record_provider_error", 2), ("set_breaker_state", 2), ("record_database_query", 2),
     ("set_database_connections", 2), ("record_database_error", 1), ("record_cache_request", 2),

@@ -12,6 +12,8 @@ TABLE = """
 assistant_http_requests_total counter function(40) route(40) method status
 assistant_http_request_duration_seconds histogram function(40) route(40)
 assistant_http_requests_in_progress gauge function(40)
+assistant_limits_total counter limit outcome
+assistant_authentications_total counter method outcome
 assistant_intents_total counter intent(40)
 assistant_intent_confidence histogram intent(40)
 assistant_routing_duration_seconds histogram
@@ -62,6 +64,10 @@ assistant_build_info gauge version(40)
 
 VALUES = {
     ("assistant_http_requests_total", "method"): "DELETE GET HEAD OPTIONS PATCH POST PUT _OTHER",
+    ("assistant_limits_total", "limit"): "address allowance concurrency credentials principal",
+    ("assistant_limits_total", "outcome"): "alone refused unavailable",
+    ("assistant_authentications_total", "method"): "anonymous key none token unreadable",
+    ("assistant_authentications_total", "outcome"): "accepted limited refused unavailable",
     ("assistant_critiques_total", "outcome"): "accepted rejected",
     ("assistant_agent_runs_total", "outcome"): "abstained answered asked_back cancelled failed",
     ("assistant_rejections_total", "check"): "injection quote statement withheld",
