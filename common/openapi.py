@@ -29,7 +29,7 @@ _REFUSALS = (
 )
 _ACCESS_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _KEY_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
-_SECURITY = [{"apiKey": []}, {"bearer": []}]
+_SECURITY: list[dict[str, list[str]]] = [{"apiKey": []}, {"bearer": []}]
 _SECURITY_SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or an ID token signed by Google."},

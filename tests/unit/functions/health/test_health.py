@@ -15,10 +15,12 @@ from werkzeug.test import Client, TestResponse
 
 from common.health import Fault, Finding, HealthChecker
 from common.metrics import metrics_collector
+from common.security import anonymous
 from common.settings import load_settings
 from common.version import VERSION
-from functions.health import access, answers, details
+from functions.health import answers, details
 from functions.health.models import DetailedAnswer, HealthAnswer, LiveAnswer, ProcessAnswer
+from tests.wsgi import from_this_machine
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,7 +33,7 @@ ALL = ["/health", "/health/detailed", "/health/live", "/health/ready"]
 
 @pytest.fixture(scope="module")
 def client() -> Client:
-    return Client(create_app("health", str(ROOT / "functions" / "health" / "main.py"), "http"))
+    return Client(from_this_machine(create_app("health", str(ROOT / "functions" / "health" / "main.py"), "http")))
 
 
 @pytest.fixture
@@ -199,13 +201,11 @@ def test_details_as_health_json_carry_the_facts(client: Client, checker: HealthC
     assert "knowledge:responseTime" in checks
 
 
-def test_details_are_refused_in_production_and_nothing_else_is(
-    client: Client, checker: HealthChecker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(access, "settings", lambda: load_settings(environment="production"))
+def test_details_need_a_key_and_nothing_else_does(client: Client, checker: HealthChecker) -> None:
+    anonymous.withdraw()
     refused = client.get("/health/detailed")
-    assert (refused.status_code, refused.content_type) == (403, "application/problem+json")
-    assert refused.get_json()["type"] == "/problems/forbidden"
+    assert (refused.status_code, refused.content_type) == (401, "application/problem+json")
+    assert refused.get_json()["type"] == "/problems/unauthenticated"
     assert "components" not in refused.get_json()
     assert {client.get(path).status_code for path in ALL if path != "/health/detailed"} == {200}
 
