@@ -10,6 +10,7 @@ from common.recognizers.patterns import pattern
 
 # Prefix and what follows it; the longest prefixes first where one begins another.
 SHAPES: tuple[tuple[str, str], ...] = (
+    ("lcc_", r"[a-z2-9]{12}_[0-9A-Za-z]{49}"),  # our own: common/security/api_keys.py
     # clouds and hosting
     *((prefix, r"[A-Z0-9]{16}(?![A-Za-z0-9])") for prefix in ("AKIA", "ASIA", "ABIA", "ACCA")),
     ("A3T", r"[A-Z0-9]{17}(?![A-Za-z0-9])"),

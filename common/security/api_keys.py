@@ -30,7 +30,7 @@ from common.once import once
 from common.security import audit
 from common.security.encryption import API_KEY_LABEL, Sealer
 from common.security.keyring import KeyRing, key_ring
-from common.security.principal import DEFAULT_TENANT, ROLES, Principal, Role, is_tenant
+from common.security.principal import DEFAULT_TENANT, ROLES, Principal, is_tenant
 from common.settings import settings
 
 PREFIX = "lcc_"
@@ -122,7 +122,7 @@ class ApiKeys:
     def create(
         self,
         *,
-        role: Role,
+        role: str,
         tenant: str = DEFAULT_TENANT,
         scopes: Iterable[str] | None = None,
         label: str = "",

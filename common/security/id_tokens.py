@@ -273,7 +273,7 @@ def _rsa_keys(body: bytes) -> Mapping[str, "PyJWK"]:
         found = jwt.PyJWKSet.from_dict(json.loads(body)).keys
     except (jwt.PyJWTError, AttributeError, TypeError) as error:  # it may be JSON, and no object of key objects
         raise ValueError("no usable key set") from error
-    keys = {key.key_id: key for key in found if isinstance(key.key_id, str) and _can_check(key)}
+    keys = {key.key_id: key for key in found if key.key_id and _can_check(key)}
     if not keys:
         raise ValueError("no RSA key for signatures")
     return keys
@@ -282,8 +282,10 @@ def _rsa_keys(body: bytes) -> Mapping[str, "PyJWK"]:
 def _can_check(key: "PyJWK") -> bool:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+    key_id: object = key.key_id  # PyJWT does not look whether it is a text
     return (
-        isinstance(key.key, RSAPublicKey)
+        isinstance(key_id, str)
+        and isinstance(key.key, RSAPublicKey)
         and key.algorithm_name == "RS256"
         and key.public_key_use in ("sig", None)
         and key.key.key_size >= MIN_RSA_BITS

@@ -27,6 +27,7 @@ KEYS = [
     "SK" + HEX,
     "SG." + LETTERS[:22] + "." + LETTERS + LETTERS[:17],
     "key-" + HEX,
+    "lcc_k3m9a2x7pq4d_" + LETTERS[:26] + "1234567890ABCDEFGHIJKLM",
     "npm_" + LETTERS + "1234567890",
     "pypi-" + "AgEIcHlwaS5vcmc" + LETTERS * 2,
     "dop_v1_" + HEX * 2,
