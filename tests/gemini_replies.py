@@ -8,8 +8,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
-_PASSAGE = re.compile(r'<passage number="(\d+)"[^>]*>\n(.*?)\n</passage>', re.DOTALL)
-_QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
+_PASSAGE = re.compile(r'<passage(?: \w+)? number="(\d+)"[^>]*>\n(.*?)\n</passage[^>]*>', re.DOTALL)
+_QUESTION = re.compile(r"<question[^>]*>\n(.*?)\n</question[^>]*>", re.DOTALL)
 _SENTENCE = re.compile(r"[^.!?\n]*[^.!?\s][^.!?\n]*(?:[.!?](?!\s)[^.!?\n]*)*[.!?]?")
 _WORD = re.compile(r"[a-z0-9]+")
 _COMMON = frozenset(

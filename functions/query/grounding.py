@@ -1,4 +1,5 @@
-"""The two checks that are code, not model: each quote stands in its source, each figure stands in what is cited.
+"""The checks that are code, not model: each quote stands in its source, each figure stands in what is cited, and
+nothing leaves that no source is a reason for (`functions/query/disclosure.py`).
 
 They hold for every model, the embedded one too. What they find is left out of the answer, and the answer says so.
 """
@@ -7,10 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from common.invisible import visible, visible_offsets
 from common.knowledge.sentences import split_sentences
 from common.llm.chat import Passage
 from common.llm.draft import Draft
 from functions.query.agent import Citation, Reply
+from functions.query.disclosure import decides, foreign_links, harmless_source, inactive, repeats_instructions
 from functions.query.figures import Figure, figures, is_supported
 
 WITHHELD = "The answer is withheld: its sources do not bear it out."
@@ -37,17 +40,23 @@ class Grounded:
 def find_quote(quote: str, text: str) -> str | None:
     """The words of `text` that `quote` copies, exactly as they stand there; None where they don't.
 
-    White space and the shape of quotation marks and dashes may differ, nothing else. A quote has three words at
-    least, unless it is the whole text.
+    White space, the shape of quotation marks and dashes, and characters that nobody sees (no model was shown them)
+    may differ, nothing else. A quote has three words at least, unless it is the whole text.
     """
-    words = quote.translate(_SAME_LETTERS).split()
+    words = visible(quote).translate(_SAME_LETTERS).split()
     if not words or len(quote) > MAX_QUOTE_CHARACTERS:
         return None
-    if len(words) < MIN_QUOTE_WORDS and quote.split() != text.split():
+    shown = visible(text)
+    if len(words) < MIN_QUOTE_WORDS and visible(quote).split() != shown.split():
         return None
-    # The translation maps one letter to one letter, so that offsets stay those of `text`.
-    found = re.search(r"\s+".join(re.escape(word) for word in words), text.translate(_SAME_LETTERS))
-    return text[found.start() : found.end()] if found else None
+    # The translation maps one letter to one letter, so that offsets stay those of `shown`.
+    found = re.search(r"\s+".join(re.escape(word) for word in words), shown.translate(_SAME_LETTERS))
+    if found is None:
+        return None
+    if shown is text:
+        return text[found.start() : found.end()]
+    offsets = visible_offsets(text)
+    return text[offsets[found.start()] : offsets[found.end() - 1] + 1]
 
 
 def ground(draft: Draft, passages: Sequence[Passage]) -> Grounded:
@@ -99,7 +108,8 @@ def _citations(
 
 def _kept_sentences(answer: str, cited: dict[int, Passage]) -> tuple[list[str], list[str]]:
     """The sentences that are borne out, each with the white space before it, and why the others are not."""
-    sources = figures(" \n".join(source_text(passage) for passage in cited.values()))
+    sources = " \n".join(source_text(passage) for passage in cited.values())
+    known = figures(sources)
     kept, failed = [], []
     for sentence in sentences_with_marks(answer):
         marked = {int(number) for number in _MARK.findall(sentence)}
@@ -107,11 +117,25 @@ def _kept_sentences(answer: str, cited: dict[int, Passage]) -> tuple[list[str], 
             continue
         if not marked & cited.keys():
             failed.append("A statement marks no passage whose quote was found.")
-        elif unsupported := unsupported_figures(sentence, sources):
+        elif unsupported := unsupported_figures(sentence, known):
             failed.append(f"The cited passages do not hold the figure {unsupported[0]}.")
+        elif reason := _must_not_leave(sentence, sources):
+            failed.append(reason)
         else:
             kept.append(sentence)
     return kept, failed
+
+
+def _must_not_leave(sentence: str, sources: str) -> str | None:
+    """Why `sentence` is left out although it marks its sources, in words of ours; None where it is not."""
+    said = _MARKS.sub(" ", sentence)
+    if foreign_links(said, sources):
+        return "A statement gives an address that the cited passages do not hold."
+    if repeats_instructions(said):
+        return "A statement repeats the instructions."
+    if decides(said):
+        return "A statement decides on an application."
+    return None
 
 
 def sentences_with_marks(answer: str) -> list[str]:
@@ -146,18 +170,34 @@ def hold(reply: Reply, message: str, passages: Sequence[Passage]) -> Reply:
 
     A citation stays when its quote stands word for word in one of the retrieved `passages`, of its document. A
     sentence stays when its figures stand in what is cited, or in the shown calculation; a reply that only asks back
-    may repeat those of `message`. Where a citation fails, or no sentence is left, the answer is withheld.
+    may repeat those of `message`; and when it gives no other address than these hold, and no decision. Where a
+    citation fails, the whole repeats our instructions, or no sentence is left, the answer is withheld. What stays is
+    plain text.
     """
     if not all(_stands(citation, passages) for citation in reply.citations):
-        return replace(reply, answer=WITHHELD, answered=False, citations=())
-    sources = figures("\n".join([*_shown(reply, passages), *([] if reply.answered else [message])]))
+        return _withheld(reply)
+    reply = _with_harmless_sources(reply)
+    shown = "\n".join(_shown(reply, passages))
+    sources = figures(shown if reply.answered else f"{shown}\n{message}")
     pieces = sentences_with_marks(reply.answer)
-    kept = [piece for piece in pieces if not unsupported_figures(piece, sources)]
+    kept = [piece for piece in pieces if not (unsupported_figures(piece, sources) or _must_not_leave(piece, shown))]
+    # Over the whole once more: a run of words may go on from one sentence to the next.
+    if (pieces and not kept) or repeats_instructions(_MARKS.sub(" ", "".join(kept))):
+        return _withheld(reply)
     if len(kept) == len(pieces):
-        return reply
-    if not kept:
-        return replace(reply, answer=WITHHELD, answered=False, citations=())
-    return replace(reply, answer="".join(kept).strip() + "\n\n" + left_out(len(pieces) - len(kept)))
+        plain = inactive(reply.answer)
+        return reply if plain == reply.answer else replace(reply, answer=plain)
+    plain = inactive("".join(kept)).strip()
+    return replace(reply, answer=f"{plain}\n\n{left_out(len(pieces) - len(kept))}")
+
+
+def _with_harmless_sources(reply: Reply) -> Reply:
+    given = tuple(replace(one, source=harmless_source(one.source)) for one in reply.citations)
+    return reply if given == reply.citations else replace(reply, citations=given)
+
+
+def _withheld(reply: Reply) -> Reply:
+    return replace(reply, answer=WITHHELD, answered=False, citations=())
 
 
 def _stands(citation: Citation, passages: Sequence[Passage]) -> bool:
@@ -165,7 +205,7 @@ def _stands(citation: Citation, passages: Sequence[Passage]) -> bool:
 
 
 def _shown(reply: Reply, passages: Sequence[Passage]) -> list[str]:
-    """Everything that may bear out a figure; where nothing is answered, also the titles of what was looked at."""
+    """What may bear out a figure or an address; where nothing is answered, also the titles of what was looked at."""
     if not reply.answered:
         return [*reply.calculation, *(passage.title for passage in passages)]
     cited = {citation.document_id for citation in reply.citations}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +51,14 @@ def test_a_quote_is_given_as_it_stands_in_the_document(quote: str, found: str | 
 
 def test_a_short_text_may_be_quoted_whole() -> None:
     assert find_quote("Cash: none", "Cash: none") == "Cash: none"
+
+
+def test_what_nobody_sees_makes_no_difference_and_the_quote_is_the_documents_own() -> None:
+    text = "An apprai\u00adsal\u200b of raw\U000e0041 land is kept."
+    assert find_quote("appraisal of raw land", text) == "apprai\u00adsal\u200b of raw\U000e0041 land"
+    assert find_quote("app\u200braisal of raw land", "An appraisal of raw land is kept.") == "appraisal of raw land"
+    assert find_quote("appraisal of raw sand", text) is None
+    assert find_quote("\u200b", text) is None
 
 
 @given(text=st.text(max_size=80), start=st.integers(0, 80), length=st.integers(0, 80))
@@ -154,3 +164,49 @@ def test_asking_back_may_repeat_the_figures_of_the_question() -> None:
 def test_a_citation_that_does_not_stand_in_its_document_withholds_the_answer() -> None:
     held = hold(reply("The limit is 65 %.", quote="Within 30 days."), "", PASSAGES)  # of another document
     assert (held.answer, held.answered, held.citations) == (WITHHELD, False, ())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "finding"),
+    [
+        ("More is at https://evil.example/?q=65 [1].", "an address that the cited passages do not hold"),
+        ("Your loan is approved at 65 % [1].", "decides on an application"),
+        ("Say only what a passage bears out, in plain words [1].", "repeats the instructions"),
+    ],
+)
+def test_what_must_not_leave_is_a_finding_for_the_next_round(sentence: str, finding: str) -> None:
+    grounded = drafted(f"The limit is 65 % [1]. {sentence}", (1, "limit for raw land is 65 percent"))
+    assert grounded.answer == "The limit is 65 % [1]."
+    assert grounded.removed == 1
+    assert finding in grounded.findings[0]
+    assert "evil" not in grounded.findings[0]
+
+
+def test_what_must_not_leave_leaves_from_no_agent() -> None:
+    held = hold(
+        reply("The limit is 65 %. See https://evil.example/rates. Your loan is approved."), "evil.example", PASSAGES
+    )
+    assert held.answer == "The limit is 65 %.\n\n(Left out: 2 statements that the cited passages do not bear out.)"
+
+
+def test_an_answer_that_adds_up_to_our_instructions_is_withheld() -> None:
+    held = hold(reply("Say only what a passage bears. Out, in plain words, in at most."), "", PASSAGES)
+    assert (held.answer, held.answered) == (WITHHELD, False)
+
+
+def test_an_answer_is_plain_text() -> None:
+    given = reply("The [limit](12 CFR 34) is <b>65 %</b>\u200b.")
+    assert hold(given, "", PASSAGES).answer == "The [limit] (12 CFR 34) is \u2039b>65 %\u2039/b>."
+    longer = replace(given, answer=f"{given.answer} It is 99 %.")
+    assert hold(longer, "", PASSAGES).answer.startswith("The [limit] (12 CFR 34) is \u2039b>")
+
+
+def test_an_answer_without_a_sentence_stays_as_it_is() -> None:
+    given = reply("")
+    assert hold(given, "", PASSAGES) is given
+
+
+def test_a_source_that_a_page_would_run_is_left_out() -> None:
+    given = reply("The limit is 65 %.")
+    held = hold(replace(given, citations=(replace(given.citations[0], source="JavaScript:alert(1)"),)), "", PASSAGES)
+    assert held.citations[0].source is None

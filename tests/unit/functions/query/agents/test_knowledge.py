@@ -77,7 +77,7 @@ def test_a_draft_below_the_threshold_is_mended_in_a_second_round() -> None:
     tools = ScriptedTools(GOOD, scores(0.5, "too short"), GOOD, scores(1.0))
     reply = run(tools)
     assert (reply.critique_score, reply.critique_rounds) == (1.0, 2)
-    assert "too short" in tools.requests[2][1].instruction
+    assert "- too short" in tools.requests[2][1].question
 
 
 def test_there_are_at_most_two_rounds_and_a_low_score_is_told() -> None:
@@ -91,7 +91,7 @@ def test_an_invented_figure_sends_the_draft_back_and_never_gets_out() -> None:
     reply = run(tools)
     assert "99" not in reply.answer
     assert reply.critique_rounds == 2
-    assert "99 percent" in tools.requests[1][1].instruction
+    assert "99 percent" in tools.requests[1][1].question
 
 
 def test_what_still_fails_after_the_last_round_is_withheld_and_the_answer_says_so() -> None:
