@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def check_allowance(principal: Principal, settings: Settings, engine: "Engine", now: datetime) -> None:
-    """To be called before a model that costs something. `now` is in UTC, where days end at midnight.
+    """To be called before a model that may cost something; the embedded ones never do. `now` is in UTC, where days
+    end at midnight.
 
     Raises:
         QuotaExceeded: the principal's tokens or money of this day are used up, until midnight.
         DatabaseUnavailable: as `read`.
     """
-    if not settings.daily_tokens and not settings.daily_usd:
+    if not settings.has_gemini or not (settings.daily_tokens or settings.daily_usd):
         return
     from common.costs.ledger import spent_since
     from common.database.engine import read

@@ -35,8 +35,11 @@ def spend(
         add(connection, [entry])
 
 
-def check(database: Engine, *, now: datetime = NOON, who: Principal = KEY, tokens: int = 1_000, usd: float = 5) -> None:
-    check_allowance(who, load_settings(daily_tokens=tokens, daily_usd=usd), database, now)
+def check(
+    database: Engine, *, now: datetime = NOON, tokens: int = 1_000, usd: float = 5, gemini_key: str | None = "key"
+) -> None:
+    settings = load_settings(daily_tokens=tokens, daily_usd=usd, gemini_api_key=gemini_key)
+    check_allowance(KEY, settings, database, now)
 
 
 def test_a_days_tokens_are_used_up_until_midnight(database: Engine) -> None:
@@ -83,3 +86,8 @@ def test_0_is_no_limit(database: Engine) -> None:
         check(database, tokens=0)
     with pytest.raises(QuotaExceeded, match=r"account's 1,000 model tokens of"):
         check(database, usd=0)
+
+
+def test_without_gemini_nothing_can_be_spent_and_nothing_is_asked(database: Engine) -> None:
+    spend(database, tokens=10**9)
+    check(database, gemini_key=None)
