@@ -1,10 +1,12 @@
 """Local state made ready for work: the folder, the database's schema, an index that agrees with it."""
 
+import functools
 import tempfile
 from pathlib import Path
 
 from common.knowledge.store import knowledge_store
 from common.logging import component_logger
+from common.security.principal import DEFAULT_TENANT, is_tenant
 from common.settings import Settings
 from local.ingest import Outcome, Put, find, ingest
 from local.refusal import Refused
@@ -12,21 +14,28 @@ from local.refusal import Refused
 log = component_logger("emulator")
 
 
+class BadTenant(Refused):
+    """What no tenant can be called."""
+
+
 class NotWritable(Refused):
     """DATA_DIR cannot hold state; the message says why."""
 
 
-def prepare(settings: Settings) -> Put:
-    """The way into the knowledge base, after migrating the database and repairing what a crash left half done.
+def prepare(settings: Settings, tenant: str = DEFAULT_TENANT) -> Put:
+    """The way into the tenant's knowledge base, after migrating the database and repairing what a crash left half done.
 
     Raises:
+        BadTenant: that is no tenant's name.
         NotWritable: DATA_DIR is no folder that can be written to.
         DatabaseTooNew: the schema is of a newer version of the program.
         SQLAlchemyError: the database cannot be reached.
         Unavailable: the vector index cannot be reached; the database is in order.
     """
+    if not is_tenant(tenant):
+        raise BadTenant("a tenant's name is 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit")
     check_writable(settings.data_dir)
-    return knowledge_store().put  # making the store migrates and repairs
+    return functools.partial(knowledge_store().put, tenant=tenant)  # making the store migrates and repairs
 
 
 def load(folder: Path, put: Put, settings: Settings) -> Outcome:

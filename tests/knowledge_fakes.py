@@ -1,4 +1,4 @@
-"""What the tests of the knowledge base share: an embedder without a model, clocks, and stores over any backend."""
+"""What tests of the knowledge base share: a tenant, an embedder without a model, clocks, stores over any backend."""
 
 import hashlib
 import itertools
@@ -14,6 +14,7 @@ from common.knowledge.vectors import VectorEntry, VectorIndex
 from common.llm.embeddings import FloatMatrix, FloatVector
 
 DIMENSIONS = 32
+TENANT = "acme"
 
 
 class WordEmbedder:

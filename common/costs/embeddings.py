@@ -8,28 +8,35 @@ from common.costs.ledger import LedgerEntry, measure
 from common.costs.prices import cost_usd
 from common.llm.chat import TokenUsage
 from common.llm.spent import EmbeddingCall
+from common.security.principal import Principal
 
 if TYPE_CHECKING:
-    from common.function import Correlation
+    from common.request_head import Correlation
 
 
 def embedding_entries(
     calls: Iterable[EmbeddingCall],
     correlation: "Correlation",
+    principal: Principal,
     *,
     at: datetime,
     session_id: str | None = None,
     agent: str | None = None,
 ) -> list[LedgerEntry]:
     """One entry of step "embed" a call, measured; its cost is None where its tokens or their price are not known."""
-    entries = [_entry(call, correlation, at, session_id, agent) for call in calls]
+    entries = [_entry(call, correlation, principal, at, session_id, agent) for call in calls]
     for entry in entries:
         measure(entry)
     return entries
 
 
 def _entry(
-    call: EmbeddingCall, correlation: "Correlation", at: datetime, session_id: str | None, agent: str | None
+    call: EmbeddingCall,
+    correlation: "Correlation",
+    principal: Principal,
+    at: datetime,
+    session_id: str | None,
+    agent: str | None,
 ) -> LedgerEntry:
     counted = call.usage or TokenUsage()
     is_known = call.usage is not None
@@ -37,6 +44,8 @@ def _entry(
         created_at=at,
         request_id=correlation.request_id,
         trace_id=correlation.trace_id,
+        tenant=principal.tenant,
+        principal=principal.id,
         session_id=session_id,
         agent=agent,
         step="embed",

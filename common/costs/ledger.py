@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from common.database.tables import ledger_entries
 from common.metrics import metrics_collector
 from common.telemetry import semconv
 
 CANCELLED = "cancelled"  # the outcome of a call that nobody waited for any more
+EMBEDDED = "embedded"  # the provider that is this process itself: it costs nothing
 OPERATIONS = {"embed": semconv.OPERATION_EMBEDDINGS}  # `gen_ai.operation.name` by step; every other step is a chat
 
 
@@ -19,6 +20,7 @@ OPERATIONS = {"embed": semconv.OPERATION_EMBEDDINGS}  # `gen_ai.operation.name` 
 class LedgerEntry:
     """One model call. `cost_usd` is None where the price is not known, `model_answered` where nothing came back.
 
+    `tenant` and `principal` (its id) say for whom it was made: whose daily allowance it counts against.
     `step` says what the call was for (draft, critique, embed); `outcome` is "ok" or the error's class name.
     Token counts are as in `TokenUsage`.
     """
@@ -26,6 +28,8 @@ class LedgerEntry:
     created_at: datetime
     request_id: str
     trace_id: str
+    tenant: str
+    principal: str
     step: str
     provider: str
     model_asked: str
@@ -40,6 +44,14 @@ class LedgerEntry:
     thinking_tokens: int = 0
     tool_tokens: int = 0
     cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a principal has used up: tokens of every kind, and their cost as far as it is known."""
+
+    tokens: int
+    cost_usd: Decimal
 
 
 def add(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
@@ -68,6 +80,26 @@ def measure(entry: LedgerEntry) -> None:
     )
     if failed:
         metrics_collector.record_provider_error(entry.provider, entry.outcome)
+
+
+def spent_since(connection: Connection, principal_id: str, since: datetime) -> Spent:
+    """What the principal's model calls have used since then, exactly; those of the embedded models are left out.
+
+    A call whose price is not known counts by its tokens alone.
+    """
+    entry = ledger_entries.c
+    tokens = entry.input_tokens + entry.output_tokens + entry.thinking_tokens + entry.tool_tokens
+    # Added up here, for SQLite keeps costs as text; those that are the same come as one row.
+    query = (
+        select(entry.cost_usd, func.count(), func.sum(tokens))
+        .where(entry.principal == principal_id, entry.created_at >= since, entry.provider != EMBEDDED)
+        .group_by(entry.cost_usd)
+    )
+    rows = connection.execute(query).all()
+    return Spent(
+        tokens=sum(int(total) for _, _, total in rows),
+        cost_usd=sum((cost * count for cost, count, _ in rows if cost is not None), Decimal(0)),
+    )
 
 
 def cost_of(connection: Connection, request_id: str) -> Decimal | None:

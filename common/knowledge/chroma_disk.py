@@ -63,9 +63,22 @@ class ChromaFolder:
         try:
             yield collection
         finally:
+            self._leave()
+
+    @contextmanager
+    def quiet(self) -> "Iterator[LocalCollection]":
+        """The collection, up to date with all writes, while there is no writer."""
+        with self._lock(READ_SECONDS) as lock:
+            stamp = _read_stamp(lock)
+            if self._opened is None or self._opened[2] != stamp:
+                self._reopen(stamp)
+            assert self._opened is not None
             with self._gate:
-                self._readers -= 1
-                self._gate.notify_all()
+                self._readers += 1
+            try:
+                yield self._opened[1]
+            finally:
+                self._leave()
 
     @contextmanager
     def writing(self) -> "Iterator[LocalCollection]":
@@ -105,6 +118,11 @@ class ChromaFolder:
                     self._readers += 1
                     return self._opened[1]
             self._refresh()
+
+    def _leave(self) -> None:
+        with self._gate:
+            self._readers -= 1
+            self._gate.notify_all()
 
     def _is_behind(self, seen: Stamp) -> bool:
         try:

@@ -58,6 +58,14 @@ class LocalChroma:
         """Lets go of the files; collections of this folder cannot be used any more."""
         del self._bindings
 
+    def names(self) -> set[str]:
+        """All collections."""
+        return {one.name for one in self._bindings.list_collections(None, None, *_PLACE)}
+
+    def delete(self, name: str) -> None:
+        """Delete this collection, which has to be there, and its files."""
+        self._bindings.delete_collection(name, *_PLACE)
+
     def collection(self, name: str, configuration: Mapping[str, object]) -> "LocalCollection":
         """The collection of that name; made with `configuration`, in Chroma's form, where there is none yet."""
         text = json.dumps({**configuration, "spann": None, "embedding_function": {"type": "legacy"}})  # as the client

@@ -17,13 +17,14 @@ from sqlalchemy.pool import QueuePool
 
 from common.database.engine import engine, read
 from common.database.tables import chunks, document_attributes, documents, knowledge_state
-from common.knowledge.lexical import DOCUMENT_ID, Filter, create_statements, lexical_index
+from common.knowledge.lexical import DOCUMENT_ID, TENANT, Filter, create_statements, lexical_index
 from common.knowledge.sentence_vectors import pack_sentences, pack_vector, unpack_vectors
 from common.knowledge.store import generation
 from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsUnavailable
 from common.llm.embeddings import Embedder, FloatVector
 from common.metrics import metrics_collector
 from common.once import once
+from common.security.principal import DEFAULT_TENANT
 from common.telemetry import semconv
 from common.tracing import span
 
@@ -32,6 +33,7 @@ LEXICAL_WEIGHT = 0.5
 ATTEMPTS = 3  # at a search during which documents change
 VECTOR_SECONDS = 10.0  # for the vector side of a search; the first one loads Chroma and its index
 
+_OF_DOCUMENT = (documents.c.tenant == chunks.c.tenant) & (documents.c.id == chunks.c.document_id)
 _LEXICAL_POOL = 2_000  # a dense candidate beyond so many better lexical ones counts as a lexical 0
 _THREADS = 8
 
@@ -79,7 +81,11 @@ class _Candidate:
 
 
 class Index:
-    """Hybrid search over a database's chunks and a vector index. Safe to share between threads."""
+    """Hybrid search over a tenant's chunks in a database and a vector index. Safe to share between threads.
+
+    The tenant is a part of every query to either side, and decides how rare a word is: nothing of another tenant's
+    shows in what is found, nor in its scores.
+    """
 
     def __init__(self, engine: Engine, vectors: VectorIndex, embedder: Embedder) -> None:
         self._engine = engine
@@ -102,12 +108,13 @@ class Index:
         text: str,
         k: int,
         *,
+        tenant: str,
         vector: FloatVector | None = None,
         where: Filter | None = None,
         only_lexical: bool = False,
         timeout_seconds: float | None = VECTOR_SECONDS,
     ) -> list[Hit]:
-        """The `k` best chunks for `text`, best first, all of one state of the knowledge base.
+        """The tenant's `k` best chunks for `text`, best first, all of one state of the knowledge base.
 
         `vector` is searched instead of `text`'s own where it is known already. `where` keeps documents with these
         attribute values (`document_id`, or a name in their metadata). `only_lexical` asks neither embedder nor
@@ -122,10 +129,10 @@ class Index:
             vector = self._embedder.embed_query(text)
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         for _ in range(ATTEMPTS - 1):
-            hits = self._search(text, k, vector, where, deadline, must_be_quiet=True)
+            hits = self._search(text, k, tenant, vector, where, deadline, must_be_quiet=True)
             if hits is not None:
                 return hits
-        return self._search(text, k, vector, where, deadline, must_be_quiet=False) or []
+        return self._search(text, k, tenant, vector, where, deadline, must_be_quiet=False) or []
 
     def generation(self) -> int:
         """As `KnowledgeStore.generation`: the same number means the same content."""
@@ -133,21 +140,22 @@ class Index:
             return generation(connection)
 
     def size(self) -> tuple[int, int]:
-        """How many documents and how many chunks there are."""
+        """How many documents and how many chunks there are, of all tenants together: for measures, not for answers."""
         with read(self._engine) as connection:
             counts = [connection.scalar(select(func.count()).select_from(table)) for table in (documents, chunks)]
         return counts[0] or 0, counts[1] or 0
 
-    def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]:
-        """In how many chunks each term stands, in any inflection, and how many chunks there are."""
+    def frequencies(self, terms: Iterable[str], *, tenant: str) -> tuple[dict[str, int], int]:
+        """In how many of the tenant's chunks each term stands, in any inflection, and how many chunks it has."""
         with read(self._engine) as connection:
-            total = connection.execute(select(func.count()).select_from(chunks)).scalar_one()
-            return self._lexical.frequencies(connection, terms), total
+            total = connection.execute(select(func.count()).where(chunks.c.tenant == tenant)).scalar_one()
+            return self._lexical.frequencies(connection, tenant, terms), total
 
     def _search(
         self,
         text: str,
         k: int,
+        tenant: str,
         vector: FloatVector | None,
         where: Filter | None,
         deadline: float | None,
@@ -159,18 +167,18 @@ class Index:
         here = copy_context()  # the vector side goes on in this trace, beside the database and not within it
         with read(self._engine) as connection:
             before = generation(connection)
-            asked = None if vector is None else self._ask_vectors(here, vector, count, where)
-            lexical = self._lexical.search(connection, text, _LEXICAL_POOL, where)
+            asked = None if vector is None else self._ask_vectors(here, vector, count, tenant, where)
+            lexical = self._lexical.search(connection, tenant, text, _LEXICAL_POOL, where)
         dense = {} if asked is None else _in_time(asked, deadline)
         with read(self._engine) as connection:
             is_quiet = generation(connection) == before
             if must_be_quiet and not is_quiet:
                 return None
             if asked is not None:
-                self._check_complete(connection, dense, count, where, is_quiet=is_quiet)
-            candidates = self._candidates(connection, lexical, dense, vector, count)
+                self._check_complete(connection, dense, count, tenant, where, is_quiet=is_quiet)
+            candidates = self._candidates(connection, lexical, dense, vector, tenant, count)
             best = _fused(candidates)[:k]
-            found = _load(connection, chunks.c.number.in_([candidate.number for _, candidate in best]))
+            found = _load(connection, tenant, [candidate.number for _, candidate in best])
         return [
             Hit(
                 id=found[candidate.number].id,
@@ -183,26 +191,34 @@ class Index:
         ]
 
     def _ask_vectors(
-        self, context: Context, vector: FloatVector, count: int, where: Filter | None
+        self, context: Context, vector: FloatVector, count: int, tenant: str, where: Filter | None
     ) -> "Future[dict[str, float]]":
-        return self._threads.submit(context.run, _searched, self._vectors, vector, count, where)
+        ours = {**(where or {}), TENANT: tenant}
+        return self._threads.submit(context.run, _searched, self._vectors, vector, count, ours)
 
     def _check_complete(
-        self, connection: Connection, dense: Mapping[str, float], count: int, where: Filter | None, *, is_quiet: bool
+        self,
+        connection: Connection,
+        dense: Mapping[str, float],
+        count: int,
+        tenant: str,
+        where: Filter | None,
+        *,
+        is_quiet: bool,
     ) -> None:
         """Raise `VectorsUnavailable` where the vector index has lost what the database says it holds.
 
         An emptied server or folder answers readily, with nothing or with the little that was written since. A
         vector is there before its chunk becomes current, so fewer than half of what could be found is no delay.
         """
-        in_database = select(func.count()).where(chunks.c.vector_id.in_(dense))
+        in_database = select(func.count()).where(chunks.c.tenant == tenant, chunks.c.vector_id.in_(dense))
         is_foreign = is_quiet and bool(dense) and not connection.execute(in_database).scalar_one()
         if not is_foreign and 2 * len(dense) >= count:
             return
         some = (
             select(chunks.c.number)
-            .join(documents, documents.c.id == chunks.c.document_id)
-            .where(documents.c.embedder == self._embedder.name, *_matching(where))
+            .join(documents, _OF_DOCUMENT)
+            .where(documents.c.embedder == self._embedder.name, *_matching(tenant, where))
             .limit(count)
         )
         expected = connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
@@ -215,6 +231,7 @@ class Index:
         lexical: Mapping[int, float],
         dense: Mapping[str, float],
         vector: FloatVector | None,
+        tenant: str,
         count: int,
     ) -> list[_Candidate]:
         """The best of both sides, each with both scores.
@@ -223,9 +240,8 @@ class Index:
         what only the full text found comes from the database's own vectors.
         """
         columns = select(chunks.c.number, chunks.c.vector_id)
-        cosines = {
-            row.number: dense[row.vector_id] for row in connection.execute(columns.where(chunks.c.vector_id.in_(dense)))
-        }
+        current = columns.where(chunks.c.tenant == tenant, chunks.c.vector_id.in_(dense))
+        cosines = {row.number: dense[row.vector_id] for row in connection.execute(current)}
         only_lexical = [number for number in list(lexical)[:count] if number not in cosines]
         if vector is not None:
             cosines |= self._cosines(connection, only_lexical, vector)
@@ -237,7 +253,7 @@ class Index:
     def _cosines(self, connection: Connection, numbers: Sequence[int], vector: FloatVector) -> dict[int, float]:
         query = (
             select(chunks.c.number, chunks.c.vector)
-            .join(documents, documents.c.id == chunks.c.document_id)
+            .join(documents, _OF_DOCUMENT)
             .where(chunks.c.number.in_(numbers), documents.c.embedder == self._embedder.name)
         )
         rows = connection.execute(query).all()
@@ -246,11 +262,40 @@ class Index:
 
 
 class MemoryIndex(Index):
-    """The same search over texts in memory: SQLite's full text and exact cosines. For benchmarks and tests."""
+    """The same search over texts in memory: SQLite's full text and exact cosines. For benchmarks and tests.
+
+    All texts belong to one tenant, which need not be named.
+    """
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__(_memory_engine(), MemoryVectors(embedder.dimensions), embedder)
         weakref.finalize(self, self._engine.dispose)  # closes its connection, which nobody else can
+
+    def search(
+        self,
+        text: str,
+        k: int,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        vector: FloatVector | None = None,
+        where: Filter | None = None,
+        only_lexical: bool = False,
+        timeout_seconds: float | None = VECTOR_SECONDS,
+    ) -> list[Hit]:
+        """See `Index`."""
+        return super().search(
+            text,
+            k,
+            tenant=tenant,
+            vector=vector,
+            where=where,
+            only_lexical=only_lexical,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def frequencies(self, terms: Iterable[str], *, tenant: str = DEFAULT_TENANT) -> tuple[dict[str, int], int]:
+        """See `Index`."""
+        return super().frequencies(terms, tenant=tenant)
 
     def add(self, texts: Iterable[tuple[str, str]]) -> None:
         """Index texts under ids that were not given before, each as one chunk, as it is."""
@@ -261,7 +306,7 @@ class MemoryIndex(Index):
                 self._add(connection, text_id, one, vector)
         self._vectors.upsert(
             [
-                VectorEntry(id=text_id, vector=vector, attributes={DOCUMENT_ID: text_id})
+                VectorEntry(id=text_id, vector=vector, attributes={DOCUMENT_ID: text_id, TENANT: DEFAULT_TENANT})
                 for (text_id, _), vector in zip(given, vectors, strict=True)
             ]
         )
@@ -269,13 +314,19 @@ class MemoryIndex(Index):
     def _add(self, connection: Connection, text_id: str, one: str, vector: FloatVector) -> None:
         document = {"id": text_id, "title": "", "metadata": {}, "text": "", "content_hash": "", "revision": text_id}
         connection.execute(
-            insert(documents).values(**document, embedder=self._embedder.name, updated_at=func.current_timestamp())
+            insert(documents).values(
+                **document,
+                tenant=DEFAULT_TENANT,
+                embedder=self._embedder.name,
+                updated_at=func.current_timestamp(),
+            )
         )
         row = {"id": text_id, "document_id": text_id, "ordinal": 0, "vector_id": text_id, "heading": "", "text": one}
         number = connection.execute(
             insert(chunks)
             .values(
                 **row,
+                tenant=DEFAULT_TENANT,
                 start=0,
                 end=len(one),
                 vector=pack_vector(vector),
@@ -283,7 +334,7 @@ class MemoryIndex(Index):
             )
             .returning(chunks.c.number)
         ).scalar_one()
-        self._lexical.add(connection, [(number, one)])
+        self._lexical.add(connection, DEFAULT_TENANT, [(number, one)])
 
 
 @once
@@ -348,18 +399,23 @@ def _fused(candidates: Sequence[_Candidate]) -> list[tuple[float, _Candidate]]:
     return [(float(scores[row]), candidates[row]) for row in order]
 
 
-def _matching(where: Filter | None) -> Iterator[ColumnElement[bool]]:
-    """Conditions on `documents` for `where`."""
+def _matching(tenant: str, where: Filter | None) -> Iterator[ColumnElement[bool]]:
+    """Conditions on `documents` for the tenant and `where`."""
+    yield documents.c.tenant == tenant
     for name, value in (where or {}).items():
         if name == DOCUMENT_ID:
             yield documents.c.id == value
         else:
-            same = (document_attributes.c.name == name) & (document_attributes.c.value == value)
+            same = (
+                (document_attributes.c.tenant == tenant)
+                & (document_attributes.c.name == name)
+                & (document_attributes.c.value == value)
+            )
             yield documents.c.id.in_(select(document_attributes.c.document_id).where(same))
 
 
-def _load(connection: Connection, condition: ColumnElement[bool]) -> dict[int, StoredChunk]:
-    """Chunks with their documents' title and source, by number."""
+def _load(connection: Connection, tenant: str, numbers: Sequence[int]) -> dict[int, StoredChunk]:
+    """The tenant's chunks of these numbers with their documents' title and source, by number."""
     query = select(
         chunks.c.number,
         chunks.c.id,
@@ -373,6 +429,6 @@ def _load(connection: Connection, condition: ColumnElement[bool]) -> dict[int, S
         chunks.c.end,
         chunks.c.text,
         chunks.c.sentences,
-    ).join(documents, documents.c.id == chunks.c.document_id)
-    rows = connection.execute(query.where(condition)).mappings()
+    ).join(documents, _OF_DOCUMENT)
+    rows = connection.execute(query.where(chunks.c.tenant == tenant, chunks.c.number.in_(numbers))).mappings()
     return {row["number"]: StoredChunk(**{name: row[name] for name in row if name != "number"}) for row in rows}

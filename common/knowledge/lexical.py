@@ -4,8 +4,12 @@ SQLite has it built in (FTS5). PostgreSQL has none: its own ranks (`ts_rank`, `t
 is nor how long a text, so BM25 is computed in SQL over the text vectors that its GIN index finds. Both use the same
 formula and constants (k1 1.2, b 0.75, https://www.sqlite.org/fts5.html#the_bm25_function), so raw scores are of one
 scale. They differ in the stemmer: Porter in SQLite, Porter's second one ("english") in PostgreSQL.
+
+How rare a word is counts within the tenant alone: rarity in the whole table would tell, by the scores of one's own
+texts, whether another tenant's speak of something.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -16,6 +20,7 @@ Filter: TypeAlias = Mapping[str, str]
 """Keeps documents whose attributes all have these values; the name `document_id` is the document itself."""
 
 DOCUMENT_ID = "document_id"
+TENANT = "_tenant"  # the attribute that every vector carries; no metadata can have a name that begins with _
 
 _MAX_TERMS = 64  # of one question; a longer text has said what it is about by then
 _TERM = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+")  # 500,000 and 1002.14 stay whole
@@ -35,9 +40,9 @@ _CREATE = {
     "sqlite": ("CREATE VIRTUAL TABLE chunk_search USING fts5(context, tokenize = 'porter unicode61')",),
     "postgresql": (
         "CREATE TABLE chunk_search (number bigint PRIMARY KEY REFERENCES chunks (number) ON DELETE CASCADE, "
-        "terms tsvector NOT NULL, length integer NOT NULL)",
+        "terms tsvector NOT NULL, length integer NOT NULL, tenant varchar(64) NOT NULL)",
         "CREATE INDEX ix_chunk_search_terms ON chunk_search USING gin (terms)",
-        "CREATE INDEX ix_chunk_search_length ON chunk_search (length)",
+        "CREATE INDEX ix_chunk_search_tenant_length ON chunk_search (tenant, length)",
     ),
 }
 
@@ -45,22 +50,22 @@ _CREATE = {
 class LexicalIndex(Protocol):
     """The full-text side of a database. Everything happens inside the caller's transaction."""
 
-    def add(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
-        """Index texts under new chunk numbers."""
+    def add(self, connection: Connection, tenant: str, texts: Sequence[tuple[int, str]]) -> None:
+        """Index texts under the numbers of new chunks, which are stored already."""
 
     def remove(self, connection: Connection, numbers: Sequence[int]) -> None:
         """Forget these chunks; unknown numbers are no error."""
 
     def search(
-        self, connection: Connection, question: str, limit: int, where: Filter | None = None
+        self, connection: Connection, tenant: str, question: str, limit: int, where: Filter | None = None
     ) -> dict[int, float]:
-        """BM25 (above 0) by chunk number, best first, of chunks that hold any word of `question`.
+        """BM25 (above 0) by chunk number, best first, of the tenant's chunks that hold any word of `question`.
 
         `question` is any text: quotes and operators in it mean nothing.
         """
 
-    def frequencies(self, connection: Connection, terms: Iterable[str]) -> dict[str, int]:
-        """In how many chunks each term stands, in any inflection; a term of several words stands as a phrase."""
+    def frequencies(self, connection: Connection, tenant: str, terms: Iterable[str]) -> dict[str, int]:
+        """In how many of the tenant's chunks each term stands, in any inflection; one of several words as a phrase."""
 
 
 def create_statements(dialect: str) -> tuple[str, ...]:
@@ -80,9 +85,14 @@ def terms(question: str) -> list[str]:
 
 
 class SqliteLexical:
-    """FTS5. Its row numbers are the chunks' numbers."""
+    """FTS5. Its row numbers are the chunks' numbers, which say whose they are.
 
-    def add(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
+    FTS5 counts a word's rarity over the whole table. So each word is asked for by itself, and its score is set to the
+    tenant's own rarity. One figure stays of the whole table's: how long its chunks are on average, of all tenants
+    together and whatever they say.
+    """
+
+    def add(self, connection: Connection, tenant: str, texts: Sequence[tuple[int, str]]) -> None:  # noqa: ARG002
         """See `LexicalIndex`."""
         rows = [{"number": number, "context": context} for number, context in texts]
         if rows:
@@ -95,26 +105,45 @@ class SqliteLexical:
             connection.execute(text("DELETE FROM chunk_search WHERE rowid = :number"), rows)
 
     def search(
-        self, connection: Connection, question: str, limit: int, where: Filter | None = None
+        self, connection: Connection, tenant: str, question: str, limit: int, where: Filter | None = None
     ) -> dict[int, float]:
         """See `LexicalIndex`."""
-        found = terms(question)
-        if not found:
+        weights = self._weights(connection, tenant, [f'"{term}"' for term in terms(question)])  # no term holds a quote
+        if not weights:
             return {}
-        # The plus keeps FTS5 from running the whole search once for each row that the filter lets through.
-        condition, values = _numbers_where("+rowid", where)
-        statement = text(_SQLITE_BM25.format(condition=condition))
-        query = " OR ".join(f'"{term}"' for term in found)  # no term holds a quote
-        rows = connection.execute(statement, {"query": query, "limit": limit, **values})
+        arms = " UNION ALL ".join(_SQLITE_SCORES.format(index=index) for index in range(len(weights)))
+        condition, values = _numbers_where("number", tenant, where)
+        parameters: dict[str, str | float] = {f"phrase_{index}": phrase for index, phrase in enumerate(weights)}
+        parameters |= {f"weight_{index}": weight for index, weight in enumerate(weights.values())}
+        statement = text(_SQLITE_BM25.format(arms=arms, condition=condition))
+        rows = connection.execute(statement, {**parameters, "limit": limit, **values})
         return {number: score for number, score in rows}  # noqa: C416  # rows are no tuples to a type checker
 
-    def frequencies(self, connection: Connection, terms: Iterable[str]) -> dict[str, int]:
+    def frequencies(self, connection: Connection, tenant: str, terms: Iterable[str]) -> dict[str, int]:
         """See `LexicalIndex`."""
-        statement = text("SELECT count(*) FROM chunk_search WHERE chunk_search MATCH :query")
-        counts = {}
-        for term in terms:
-            words = " ".join(_TERM.findall(term))
-            counts[term] = connection.execute(statement, {"query": f'"{words}"'}).scalar_one() if words else 0
+        phrases = {term: " ".join(_TERM.findall(term)) for term in terms}
+        counts = self._counts(connection, tenant, [f'"{words}"' for words in phrases.values() if words])
+        return {term: counts[f'"{words}"'][1] if words else 0 for term, words in phrases.items()}
+
+    def _weights(self, connection: Connection, tenant: str, phrases: Sequence[str]) -> dict[str, float]:
+        """What to multiply FTS5's score of each phrase by; those that no chunk of the tenant holds are left out."""
+        everywhere, ours = connection.execute(text(_SQLITE_SIZES), {"tenant": tenant}).one()
+        return {
+            phrase: _rarity(here, ours) / _rarity(all_over, everywhere)
+            for phrase, (all_over, here) in self._counts(connection, tenant, phrases).items()
+            if here
+        }
+
+    def _counts(self, connection: Connection, tenant: str, phrases: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """In how many chunks each phrase stands: everywhere, and in the tenant's."""
+        counts = dict.fromkeys(phrases, (0, 0))
+        for start in range(0, len(phrases), _MAX_TERMS):
+            some = phrases[start : start + _MAX_TERMS]
+            arms = " UNION ALL ".join(_SQLITE_MATCHES.format(index=index) for index in range(len(some)))
+            parameters = {f"phrase_{index}": phrase for index, phrase in enumerate(some)}
+            statement = text(_SQLITE_COUNTS.format(arms=arms))
+            for index, everywhere, here in connection.execute(statement, {"tenant": tenant, **parameters}):
+                counts[some[index]] = everywhere, here
         return counts
 
 
@@ -124,14 +153,14 @@ class PostgresqlLexical:
     All chunks that hold a word of the question are read, as for PostgreSQL's own ranks: the index knows no scores.
     """
 
-    def add(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
+    def add(self, connection: Connection, tenant: str, texts: Sequence[tuple[int, str]]) -> None:
         """See `LexicalIndex`."""
-        rows = [{"number": number, "context": _plain(context)} for number, context in texts]
+        rows = [{"number": number, "tenant": tenant, "context": _plain(context)} for number, context in texts]
         if rows:
             connection.execute(
                 text(
-                    "INSERT INTO chunk_search (number, terms, length) SELECT :number, terms, "
-                    "(SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(terms)) "
+                    "INSERT INTO chunk_search (number, terms, length, tenant) SELECT :number, terms, "
+                    "(SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(terms)), :tenant "
                     "FROM to_tsvector('english', :context) AS terms"
                 ),
                 rows,
@@ -142,10 +171,10 @@ class PostgresqlLexical:
         connection.execute(text("DELETE FROM chunk_search WHERE number = ANY(:numbers)"), {"numbers": list(numbers)})
 
     def search(
-        self, connection: Connection, question: str, limit: int, where: Filter | None = None
+        self, connection: Connection, tenant: str, question: str, limit: int, where: Filter | None = None
     ) -> dict[int, float]:
         """See `LexicalIndex`."""
-        condition, values = _numbers_where("number", where)
+        condition, values = _numbers_where("number", tenant, where) if where else ("true", {"tenant": tenant})
         statement = text(_POSTGRESQL_BM25.format(condition=condition))
         rows = connection.execute(
             statement,
@@ -153,15 +182,35 @@ class PostgresqlLexical:
         )
         return {number: score for number, score in rows}  # noqa: C416  # rows are no tuples to a type checker
 
-    def frequencies(self, connection: Connection, terms: Iterable[str]) -> dict[str, int]:
+    def frequencies(self, connection: Connection, tenant: str, terms: Iterable[str]) -> dict[str, int]:
         """See `LexicalIndex`. Function words are not indexed: 0."""
-        statement = text("SELECT count(*) FROM chunk_search WHERE terms @@ phraseto_tsquery('english', :term)")
-        return {term: connection.execute(statement, {"term": _plain(term)}).scalar_one() for term in terms}
+        statement = text(
+            "SELECT count(*) FROM chunk_search WHERE tenant = :tenant AND terms @@ phraseto_tsquery('english', :term)"
+        )
+        return {
+            term: connection.execute(statement, {"tenant": tenant, "term": _plain(term)}).scalar_one() for term in terms
+        }
 
 
+_SQLITE_SIZES = "SELECT count(*), coalesce(sum(tenant = :tenant), 0) FROM chunks"
+
+_SQLITE_MATCHES = "SELECT {index} AS phrase, rowid AS number FROM chunk_search WHERE chunk_search MATCH :phrase_{index}"
+
+_SQLITE_COUNTS = """
+WITH found AS MATERIALIZED ({arms})
+SELECT phrase, count(*), sum(number IN (SELECT number FROM chunks WHERE tenant = :tenant)) FROM found GROUP BY phrase
+"""
+
+_SQLITE_SCORES = """
+SELECT rowid AS number, -bm25(chunk_search) * :weight_{index} AS score FROM chunk_search
+WHERE chunk_search MATCH :phrase_{index}
+"""
+
+# The sums are made before the condition, which FTS5 would otherwise run its search again for, once for each row.
 _SQLITE_BM25 = """
-SELECT rowid, -bm25(chunk_search) FROM chunk_search
-WHERE chunk_search MATCH :query AND {condition} ORDER BY rank LIMIT :limit
+WITH found AS MATERIALIZED ({arms}),
+scored AS MATERIALIZED (SELECT number, sum(score) AS score FROM found GROUP BY number)
+SELECT number, score FROM scored WHERE {condition} ORDER BY score DESC, number LIMIT :limit
 """
 
 # `asked`: the question's stems. `found`: how often each stands in each chunk that has any, which gives in how many
@@ -173,10 +222,11 @@ WITH asked AS MATERIALIZED (
     SELECT string_agg(quote_literal(lexeme), ' | ')\\:\\:tsquery AS any_of FROM asked  -- no stem holds a backslash
 ), totals AS MATERIALIZED (
     SELECT count(*)\\:\\:float8 AS chunks, avg(length)\\:\\:float8 AS average FROM chunk_search
+    WHERE tenant = :tenant
 ), found AS MATERIALIZED (
     SELECT number, length, word.lexeme, cardinality(word.positions) AS times
     FROM chunk_search, unnest(terms) AS word
-    WHERE terms @@ (SELECT any_of FROM query) AND word.lexeme IN (SELECT lexeme FROM asked)
+    WHERE tenant = :tenant AND terms @@ (SELECT any_of FROM query) AND word.lexeme IN (SELECT lexeme FROM asked)
 ), weights AS MATERIALIZED (
     SELECT lexeme, greatest(ln((chunks - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS weight
     FROM found, totals GROUP BY lexeme, chunks
@@ -192,9 +242,14 @@ def _plain(context: str) -> str:
     return " ".join(term.replace(",", "") for term in _TERM.findall(context.lower()))
 
 
-def _numbers_where(column: str, where: Filter | None) -> tuple[str, dict[str, str]]:
-    """SQL that keeps chunk numbers in `column` whose documents match `where`, and its parameters."""
-    conditions, values = [], {}
+def _rarity(chunks: int, total: int) -> float:
+    """BM25's weight of a word that stands in so many of the chunks. FTS5 sets 1e-6 where that is no more than 0."""
+    return max(math.log((total - chunks + 0.5) / (chunks + 0.5)), 1e-6)
+
+
+def _numbers_where(column: str, tenant: str, where: Filter | None) -> tuple[str, dict[str, str]]:
+    """SQL that keeps numbers in `column` of the tenant's chunks whose documents match `where`, and its parameters."""
+    conditions, values = ["tenant = :tenant"], {"tenant": tenant}
     for index, (name, value) in enumerate((where or {}).items()):
         values[f"value_{index}"] = value
         if name == DOCUMENT_ID:
@@ -203,8 +258,6 @@ def _numbers_where(column: str, where: Filter | None) -> tuple[str, dict[str, st
         values[f"name_{index}"] = name
         conditions.append(
             "document_id IN (SELECT document_id FROM document_attributes "  # noqa: S608  # names and values are bound
-            f"WHERE name = :name_{index} AND value = :value_{index})"
+            f"WHERE tenant = :tenant AND name = :name_{index} AND value = :value_{index})"
         )
-    if not conditions:
-        return "1 = 1", {}
     return f"{column} IN (SELECT number FROM chunks WHERE {' AND '.join(conditions)})", values  # noqa: S608

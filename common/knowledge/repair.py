@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, tuple_, update
 
 from common.database.engine import read, write
 from common.database.tables import chunks, document_attributes, documents, knowledge_state, revisions
-from common.knowledge.lexical import DOCUMENT_ID
+from common.knowledge.lexical import DOCUMENT_ID, TENANT
 from common.knowledge.sentence_vectors import unpack_vectors
 from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsLost, VectorsUnavailable
 from common.llm.embeddings import Embedder
@@ -92,7 +92,8 @@ class Repairer:
 
     def _is_usable(self) -> ColumnElement[bool]:
         """Whether a chunk's vector is of this embedder."""
-        return chunks.c.document_id.in_(select(documents.c.id).where(documents.c.embedder == self._embedder.name))
+        ours = select(documents.c.tenant, documents.c.id).where(documents.c.embedder == self._embedder.name)
+        return tuple_(chunks.c.tenant, chunks.c.document_id).in_(ours)
 
     def _warn_of_other_embedders(self) -> None:
         others = select(func.count()).select_from(documents).where(documents.c.embedder != self._embedder.name)
@@ -103,19 +104,17 @@ class Repairer:
 
     def _stored_entries(self, vector_ids: Sequence[str]) -> list[VectorEntry]:
         with read(self._engine) as connection:
-            query = select(chunks.c.vector_id, chunks.c.document_id, chunks.c.vector)
+            query = select(chunks.c.vector_id, chunks.c.tenant, chunks.c.document_id, chunks.c.vector)
             rows = connection.execute(query.where(chunks.c.vector_id.in_(vector_ids))).all()
-            attributes: dict[str, dict[str, str]] = {row.document_id: {} for row in rows}
-            of_documents = select(document_attributes).where(document_attributes.c.document_id.in_(attributes))
-            for row in connection.execute(of_documents):
-                attributes[row.document_id][row.name] = row.value
+            attributes = {
+                (row.tenant, row.document_id): {DOCUMENT_ID: row.document_id, TENANT: row.tenant} for row in rows
+            }
+            place = tuple_(document_attributes.c.tenant, document_attributes.c.document_id)
+            for row in connection.execute(select(document_attributes).where(place.in_(list(attributes)))):
+                attributes[row.tenant, row.document_id][row.name] = row.value
         vectors = unpack_vectors([row.vector for row in rows], self._embedder.dimensions)
         return [
-            VectorEntry(
-                id=row.vector_id,
-                vector=vector,
-                attributes={**attributes[row.document_id], DOCUMENT_ID: row.document_id},
-            )
+            VectorEntry(id=row.vector_id, vector=vector, attributes=attributes[row.tenant, row.document_id])
             for row, vector in zip(rows, vectors, strict=True)
         ]
 

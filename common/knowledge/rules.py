@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -19,7 +20,7 @@ MAX_ERRORS = 20
 _PART = r"[\w.~@()+,:;=&'!$%\[\]-]+( +[\w.~@()+,:;=&'!$%\[\]-]+)*"
 ID_PATTERN = rf"^{_PART}(/{_PART})*$"
 ATTRIBUTE_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
-RESERVED_ATTRIBUTES = frozenset({"document_id"})
+RESERVED_ATTRIBUTES = frozenset({"document_id"})  # a name that begins with _, as `lexical.TENANT`, is none anyway
 
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _ATTRIBUTE_NAME = re.compile(ATTRIBUTE_NAME_PATTERN[:-1] + r"\Z")
@@ -27,6 +28,10 @@ _WORD = re.compile(r"[^\W_]")
 # Control characters other than white space, and halves of surrogate pairs: text has none, and databases refuse some.
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 _DOTS = {".", ".."}
+# Letters of Hangul that show nothing. Other characters without a look of their own are no letters, so no id has them.
+_INVISIBLE = re.compile(r"[\u115f\u1160\u3164\uffa0]")
+# Set the direction of what follows, so that a source reads as another one does: https://trojansource.codes
+_DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
 
 class Documented(Protocol):
@@ -66,12 +71,17 @@ def _broken(document: Documented) -> Iterator[tuple[str, str]]:
     """Fields of one document that break a rule, and the rule."""
     if not (_ID.match(document.id) and not _DOTS & set(document.id.split("/"))):
         yield "id", "must be letters, digits and signs such as . _ - in parts separated by /, none of them . or .."
+    elif _INVISIBLE.search(document.id) or not unicodedata.is_normalized("NFKC", document.id):
+        # One look, one id: "é" in two characters, a full-width "A" or the sign for "fi" would make a second document.
+        yield "id", "must be in Unicode's plainest form (NFKC), without invisible letters"
     yield from _too_long("id", document.id, MAX_ID_CHARACTERS)
     yield from _unreadable("title", document.title)
+    yield from _misleading("title", document.title)
     yield from _too_long("title", document.title, MAX_TITLE_CHARACTERS)
     yield from _unreadable("text", document.text)
     if document.source is not None:
         yield from _unreadable("source", document.source)
+        yield from _misleading("source", document.source)
         yield from _too_long("source", document.source, MAX_SOURCE_CHARACTERS)
     yield from _broken_metadata(document.metadata)
 
@@ -83,6 +93,11 @@ def _unreadable(field: str, value: str) -> Iterator[tuple[str, str]]:
         yield field, "is empty"
     elif not _WORD.search(value):
         yield field, "holds no letter and no digit"
+
+
+def _misleading(field: str, value: str) -> Iterator[tuple[str, str]]:
+    if _DIRECTION.search(value):
+        yield field, "holds characters that set the direction of writing"
 
 
 def _too_long(field: str, value: str, limit: int) -> Iterator[tuple[str, str]]:

@@ -22,14 +22,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.database.engine import engine, read, write
 from common.database.tables import chunks, document_attributes, documents, knowledge_state, revisions
 from common.knowledge.chunks import CHUNKER, Chunk, chunk, context
 from common.knowledge.embedding import EmbeddedChunk, embed_chunks
-from common.knowledge.lexical import DOCUMENT_ID, lexical_index
+from common.knowledge.lexical import DOCUMENT_ID, TENANT, lexical_index
+from common.knowledge.personal_data import warn_of_personal_data
 from common.knowledge.repair import DOOMED, WRITING, Repairer, slices, vector_id
 from common.knowledge.rules import Scalar, check_documents
 from common.knowledge.sentence_vectors import pack_vector
@@ -84,13 +85,17 @@ class WriteContended(Unavailable):
 class _Prepared:
     """A document with its chunks embedded, ready to be written under any revision."""
 
+    tenant: str
     document: Document
     content_hash: str
     chunks: tuple[EmbeddedChunk, ...]
 
 
 class KnowledgeStore:
-    """Safe to share between threads, and to use from several processes on one database and vector index."""
+    """Safe to share between threads, and to use from several processes on one database and vector index.
+
+    A document belongs to a tenant: the same id of another tenant is another document, that neither can tell is there.
+    """
 
     def __init__(
         self,
@@ -111,13 +116,18 @@ class KnowledgeStore:
         self._repairer = Repairer(engine, vectors, embedder)
 
     def put(
-        self, given: Sequence[Document], *, on_progress: Callable[[int], None] = lambda _documents: None
+        self,
+        given: Sequence[Document],
+        *,
+        tenant: str,
+        on_progress: Callable[[int], None] = lambda _documents: None,
     ) -> PutResult:
         """Store documents; one that is there already, all fields the same, is neither cut nor embedded again.
 
         All are checked first. Each becomes visible as a whole. They are written in groups: after an error the
         earlier groups stay, and handing in the same again is cheap. `on_progress` gets how many documents each
-        step has done. A vector index that lost vectors gets them back first, also where nothing has changed.
+        step has done. A vector index that lost vectors gets them back first, also where nothing has changed. What is
+        stored must be searchable, so it is not sealed: a document that holds personal data is warned of.
 
         Raises:
             InvalidRequest: a document breaks a rule of `common.knowledge.rules`, or two share an id.
@@ -126,34 +136,38 @@ class KnowledgeStore:
         check_documents(given)
         self._repairer.fill()
         hashes = {document.id: self._content_hash(document) for document in given}
-        stored = self._stored_hashes(hashes)
+        stored = self._stored_hashes(tenant, hashes)
         changed = [document for document in given if stored.get(document.id) != hashes[document.id]]
         on_progress(len(given) - len(changed))
-        for group in self._groups(changed, hashes):
+        for group in self._groups(tenant, changed, hashes):
             self._write(group)
             on_progress(len(group))
-        return PutResult(
-            documents=len(given), chunks=self._chunk_count(list(hashes)), unchanged=len(given) - len(changed)
-        )
+        warn_of_personal_data(document.text for document in changed)
+        chunk_count = self._chunk_count(tenant, list(hashes))
+        return PutResult(documents=len(given), chunks=chunk_count, unchanged=len(given) - len(changed))
 
-    def get(self, document_id: str) -> StoredDocument | None:
+    def get(self, document_id: str, *, tenant: str) -> StoredDocument | None:
         """The document as it was handed in, or None."""
-        count = select(func.count()).where(chunks.c.document_id == documents.c.id).scalar_subquery()
+        its_chunks = (chunks.c.tenant == documents.c.tenant) & (chunks.c.document_id == documents.c.id)
+        count = select(func.count()).where(its_chunks).scalar_subquery()
+        query = select(documents, count.label("chunks")).where(_is_document(tenant, document_id))
         with read(self._engine) as connection:
-            row = connection.execute(
-                select(documents, count.label("chunks")).where(documents.c.id == document_id)
-            ).first()
+            row = connection.execute(query).first()
         if row is None:
             return None
         document = Document(id=row.id, title=row.title, text=row.text, source=row.source, metadata=row.metadata)
         return StoredDocument(document=document, chunks=row.chunks, updated_at=row.updated_at)
 
-    def delete(self, document_id: str) -> bool:
-        """Remove a document from every index; whether it was there."""
+    def delete(
+        self, document_id: str, *, tenant: str, along: Callable[[Connection], None] = lambda _connection: None
+    ) -> bool:
+        """Remove a document from every index; whether it was there. `along` is done in the same transaction, if so."""
         with write(self._engine) as connection:
             _next_generation(connection)
-            is_there = self._take_out(connection, document_id)
-            connection.execute(delete(documents).where(documents.c.id == document_id))
+            is_there = self._take_out(connection, tenant, document_id)
+            connection.execute(delete(documents).where(_is_document(tenant, document_id)))
+            if is_there:
+                along(connection)
         self._repairer.clear_doomed()
         return is_there
 
@@ -185,39 +199,42 @@ class KnowledgeStore:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _stored_hashes(self, ids: Iterable[str]) -> dict[str, str]:
+    def _stored_hashes(self, tenant: str, ids: Iterable[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         with read(self._engine) as connection:
             for some in slices(list(ids)):
-                query = select(documents.c.id, documents.c.content_hash).where(documents.c.id.in_(some))
+                ours = (documents.c.tenant == tenant) & documents.c.id.in_(some)
+                query = select(documents.c.id, documents.c.content_hash).where(ours)
                 found.update((row.id, row.content_hash) for row in connection.execute(query))
         return found
 
-    def _chunk_count(self, ids: list[str]) -> int:
+    def _chunk_count(self, tenant: str, ids: list[str]) -> int:
         with read(self._engine) as connection:
-            return sum(
-                connection.execute(select(func.count()).where(chunks.c.document_id.in_(some))).scalar_one()
+            ours = (
+                select(func.count()).where(chunks.c.tenant == tenant, chunks.c.document_id.in_(some))
                 for some in slices(ids)
             )
+            return sum(connection.execute(query).scalar_one() for query in ours)
 
-    def _groups(self, given: Iterable[Document], hashes: Mapping[str, str]) -> Iterator[list[_Prepared]]:
+    def _groups(self, tenant: str, given: Iterable[Document], hashes: Mapping[str, str]) -> Iterator[list[_Prepared]]:
         """Documents cut and embedded, in groups of some `GROUP_CHUNKS` chunks; a large document may be more."""
         group: list[tuple[Document, list[tuple[Chunk, str]]]] = []
         for document in given:
             cut = [(one, context(document.title, one)) for one in chunk(document.title, document.text)]
             group.append((document, cut))
             if sum(len(cut) for _, cut in group) >= GROUP_CHUNKS:
-                yield self._embedded(group, hashes)
+                yield self._embedded(tenant, group, hashes)
                 group = []
         if group:
-            yield self._embedded(group, hashes)
+            yield self._embedded(tenant, group, hashes)
 
     def _embedded(
-        self, group: Iterable[tuple[Document, list[tuple[Chunk, str]]]], hashes: Mapping[str, str]
+        self, tenant: str, group: Iterable[tuple[Document, list[tuple[Chunk, str]]]], hashes: Mapping[str, str]
     ) -> list[_Prepared]:
         embedded = iter(embed_chunks(self._embedder, [one for _, cut in group for one in cut]))
         return [
             _Prepared(
+                tenant=tenant,
                 document=document,
                 content_hash=hashes[document.id],
                 chunks=tuple(itertools.islice(embedded, len(cut))),
@@ -250,6 +267,7 @@ class KnowledgeStore:
         rows = [
             {
                 "revision": revision,
+                "tenant": prepared.tenant,
                 "document_id": prepared.document.id,
                 "chunks": len(prepared.chunks),
                 "state": WRITING,
@@ -269,23 +287,25 @@ class KnowledgeStore:
                 connection.rollback()
                 return False
             for revision, prepared in revised.items():
-                self._take_out(connection, prepared.document.id)
+                self._take_out(connection, prepared.tenant, prepared.document.id)
                 self._put_in(connection, revision, prepared)
         return True
 
-    def _take_out(self, connection: Connection, document_id: str) -> bool:
+    def _take_out(self, connection: Connection, tenant: str, document_id: str) -> bool:
         """Doom the current revision and drop its chunks and full text; whether there is one."""
-        current = connection.execute(select(documents.c.revision).where(documents.c.id == document_id)).scalar()
+        current = connection.execute(select(documents.c.revision).where(_is_document(tenant, document_id))).scalar()
         if current is None:
             return False
-        of_document = chunks.c.document_id == document_id
+        of_document = (chunks.c.tenant == tenant) & (chunks.c.document_id == document_id)
         numbers = connection.execute(select(chunks.c.number).where(of_document)).scalars().all()
         self._lexical.remove(connection, numbers)
         connection.execute(delete(chunks).where(of_document))
-        connection.execute(delete(document_attributes).where(document_attributes.c.document_id == document_id))
+        attributes = (document_attributes.c.tenant == tenant) & (document_attributes.c.document_id == document_id)
+        connection.execute(delete(document_attributes).where(attributes))
         connection.execute(
             insert(revisions).values(
                 revision=current,
+                tenant=tenant,
                 document_id=document_id,
                 chunks=len(numbers),
                 state=DOOMED,
@@ -295,7 +315,7 @@ class KnowledgeStore:
         return True
 
     def _put_in(self, connection: Connection, revision: str, prepared: _Prepared) -> None:
-        document = prepared.document
+        tenant, document = prepared.tenant, prepared.document
         row = {
             "title": document.title,
             "source": document.source,
@@ -306,20 +326,21 @@ class KnowledgeStore:
             "revision": revision,
             "updated_at": self._clock(),
         }
-        if not connection.execute(update(documents).where(documents.c.id == document.id).values(row)).rowcount:
-            connection.execute(insert(documents).values(id=document.id, **row))
+        stored = update(documents).where(_is_document(tenant, document.id)).values(row)
+        if not connection.execute(stored).rowcount:
+            connection.execute(insert(documents).values(tenant=tenant, id=document.id, **row))
         attributes = [
-            {"document_id": document.id, "name": name, "value": attribute_text(value)}
+            {"tenant": tenant, "document_id": document.id, "name": name, "value": attribute_text(value)}
             for name, value in document.metadata.items()
         ]
         if attributes:
             connection.execute(insert(document_attributes), attributes)
-        rows = [_chunk_row(document.id, revision, one) for one in prepared.chunks]
+        rows = [_chunk_row(tenant, document.id, revision, one) for one in prepared.chunks]
         numbers = connection.execute(
             insert(chunks).returning(chunks.c.number, sort_by_parameter_order=True), rows
         ).scalars()
         contexts = (one.context for one in prepared.chunks)
-        self._lexical.add(connection, list(zip(numbers, contexts, strict=True)))
+        self._lexical.add(connection, tenant, list(zip(numbers, contexts, strict=True)))
 
     def _doom(self, revised: Iterable[str]) -> None:
         """Mark revisions whose write failed; a database that is away now finds their rows at the next start."""
@@ -363,11 +384,15 @@ def _next_generation(connection: Connection) -> None:
     connection.execute(update(knowledge_state).values(generation=knowledge_state.c.generation + 1))
 
 
+def _is_document(tenant: str, document_id: str) -> ColumnElement[bool]:
+    return (documents.c.tenant == tenant) & (documents.c.id == document_id)
+
+
 def _entries(revised: Mapping[str, _Prepared]) -> list[VectorEntry]:
     entries = []
     for revision, prepared in revised.items():
         attributes = {name: attribute_text(value) for name, value in prepared.document.metadata.items()}
-        attributes[DOCUMENT_ID] = prepared.document.id
+        attributes |= {DOCUMENT_ID: prepared.document.id, TENANT: prepared.tenant}
         entries += [
             VectorEntry(id=vector_id(revision, one.chunk.ordinal), vector=one.vector, attributes=attributes)
             for one in prepared.chunks
@@ -375,8 +400,9 @@ def _entries(revised: Mapping[str, _Prepared]) -> list[VectorEntry]:
     return entries
 
 
-def _chunk_row(document_id: str, revision: str, one: EmbeddedChunk) -> dict[str, Any]:
+def _chunk_row(tenant: str, document_id: str, revision: str, one: EmbeddedChunk) -> dict[str, Any]:
     return {
+        "tenant": tenant,
         "id": f"{document_id}#{one.chunk.ordinal}",
         "document_id": document_id,
         "ordinal": one.chunk.ordinal,

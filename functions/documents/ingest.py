@@ -1,21 +1,31 @@
 """What the routes of `documents` do: from request models to the knowledge store and back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+
+from sqlalchemy import Connection
 
 from common.costs.embeddings import embedding_entries
 from common.costs.ledger import add
 from common.database.engine import engine, write
-from common.function import Correlation
-from common.knowledge.store import Document, knowledge_store
-from common.llm.spent import EmbeddingCall, recording
+from common.knowledge.rules import check_documents
+from common.knowledge.store import Document, PutResult, knowledge_store
+from common.llm.spent import recording
 from common.problems import FieldError, InvalidRequest, NotFound
+from common.request_head import Correlation
+from common.security.audit import Event, Fact, record
+from common.security.keyring import key_ring
+from common.security.principal import Principal
 from common.settings import Settings, settings
 from functions.documents.models import DocumentAnswer, DocumentsAnswer, DocumentsRequest
 
+AUDITED_ID_CHARACTERS = 2_000  # of the ids of one request, together
 
-def put_documents(request: DocumentsRequest, correlation: Correlation) -> DocumentsAnswer:
-    """Store the documents of one request. What embedding them cost is in the ledger even where that fails.
+
+def put_documents(request: DocumentsRequest, correlation: Correlation, principal: Principal) -> DocumentsAnswer:
+    """Store the documents of one request for the principal's tenant.
+
+    What embedding them cost is in the ledger, and the attempt in the audit, even where that fails.
 
     Raises:
         InvalidRequest: a document or their number breaks a rule; nothing was stored.
@@ -26,20 +36,26 @@ def put_documents(request: DocumentsRequest, correlation: Correlation) -> Docume
         Document(id=one.id, title=one.title, text=one.text, source=one.source, metadata=one.metadata)
         for one in request.documents
     ]
+    check_documents(given)
+    ring = key_ring()  # before all else: what cannot be audited is not done
+    result: PutResult | None = None
     with recording() as calls:
         try:
-            result = knowledge_store().put(given)
+            result = knowledge_store().put(given, tenant=principal.tenant)
         finally:
-            _bill(calls, correlation)
+            event = _stored_event(given, result, correlation, principal)
+            with write(engine()) as connection:
+                add(connection, embedding_entries(calls, correlation, principal, at=datetime.now(UTC)))
+                record(connection, event, ring=ring)
     return DocumentsAnswer(documents=result.documents, chunks=result.chunks, unchanged=result.unchanged)
 
 
-def get_document(document_id: str) -> DocumentAnswer:
+def get_document(document_id: str, principal: Principal) -> DocumentAnswer:
     """
     Raises:
-        NotFound: there is no document of this id.
+        NotFound: the principal's tenant has no document of this id.
     """
-    stored = knowledge_store().get(document_id)
+    stored = knowledge_store().get(document_id, tenant=principal.tenant)
     if stored is None:
         raise NotFound("There is no document of this id.")
     document = stored.document
@@ -54,12 +70,26 @@ def get_document(document_id: str) -> DocumentAnswer:
     )
 
 
-def delete_document(document_id: str) -> None:
-    """
+def delete_document(document_id: str, correlation: Correlation, principal: Principal) -> None:
+    """Take a document out, and note it in the audit: both are done, or neither.
+
     Raises:
-        NotFound: there is no document of this id.
+        NotFound: the principal's tenant has no document of this id.
     """
-    if not knowledge_store().delete(document_id):
+    ring = key_ring()  # before the transaction: what is not made yet is made in one of its own
+    event = Event(
+        tenant=principal.tenant,
+        actor=principal.id,
+        action="document.deleted",
+        target=document_id,
+        outcome="done",
+        request_id=correlation.request_id,
+    )
+
+    def note(connection: Connection) -> None:
+        record(connection, event, ring=ring)
+
+    if not knowledge_store().delete(document_id, tenant=principal.tenant, along=note):
         raise NotFound("There is no document of this id.")
 
 
@@ -74,10 +104,32 @@ def check_sizes(request: DocumentsRequest, limits: Settings) -> None:
         raise InvalidRequest("Each entry of `errors` names a field and the reason.", errors=errors)
 
 
-def _bill(calls: list[EmbeddingCall], correlation: Correlation) -> None:
-    if calls:  # the embedded embedder makes none
-        with write(engine()) as connection:
-            add(connection, embedding_entries(calls, correlation, at=datetime.now(UTC)))
+def _stored_event(
+    given: Sequence[Document], result: PutResult | None, correlation: Correlation, principal: Principal
+) -> Event:
+    """One event for the whole request. `result` is None where it failed, perhaps half-way."""
+    facts: dict[str, Fact | Sequence[Fact]] = {"documents": len(given), "ids": list(_some_ids(given))}
+    if result is not None:
+        facts |= {"chunks": result.chunks, "unchanged": result.unchanged}
+    return Event(
+        tenant=principal.tenant,
+        actor=principal.id,
+        action="document.stored",
+        target=given[0].id,
+        outcome="failed" if result is None else "done",
+        request_id=correlation.request_id,
+        facts=facts,
+    )
+
+
+def _some_ids(given: Sequence[Document]) -> Iterator[str]:
+    """The first ids, as many as fit among an event's facts, which are ASCII."""
+    left = AUDITED_ID_CHARACTERS
+    for document in given:
+        left -= len(ascii(document.id))
+        if left < 0:
+            return
+        yield document.id
 
 
 def _oversized(request: DocumentsRequest, limits: Settings) -> Iterator[FieldError]:

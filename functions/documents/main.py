@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 def _put(call: "Call[DocumentsRequest]") -> "DocumentsAnswer":
     from functions.documents.ingest import put_documents
 
-    return put_documents(call.body, call.correlation)
+    return put_documents(call.body, call.correlation, call.principal)
 
 
 def _get(call: Call[None]) -> "DocumentAnswer":
     from functions.documents.ingest import get_document
 
-    return get_document(call.path["document_id"])
+    return get_document(call.path["document_id"], call.principal)
 
 
 def _delete(call: Call[None]) -> Reply:
     from functions.documents.ingest import delete_document
 
-    delete_document(call.path["document_id"])
+    delete_document(call.path["document_id"], call.correlation, call.principal)
     return Reply(status=HTTPStatus.NO_CONTENT)
 
 

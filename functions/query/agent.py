@@ -100,7 +100,8 @@ class Reply:
 class AgentCard:
     """An agent: one file under `agents/` that holds one of these as `AGENT`.
 
-    `examples` are what the router learns from; an agent without examples is reached by name only.
+    `examples` are what the router learns from; an agent without examples is reached by name only. Whoever has not the
+    `scope` never meets the agent: neither by its name nor by the router, nor in what help says.
     `run` gives any number of `Status` and, last, one `Reply`.
     """
 

@@ -17,8 +17,7 @@ from common.llm.chat import ChatModel
 from common.logging import component_logger, frames_of
 from common.metrics import metrics_collector
 from common.once import once
-from common.pii import mask
-from common.problems import FieldError, InvalidRequest
+from common.problems import FieldError, Forbidden, InvalidRequest
 from common.settings import Settings, settings
 from common.telemetry import semconv
 from common.tracing import tell_span, trace_intent_classifier, trace_sync
@@ -66,9 +65,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """One query under way."""
+    """One query under way. `agents` are those that its principal may use; of others nothing here knows."""
 
     call: Call[QueryRequest]
+    agents: Mapping[str, AgentCard]
     screened: Screened
     entities: Entities
     session_id: str
@@ -82,7 +82,8 @@ def answer(call: Call[QueryRequest]) -> QueryAnswer | EventStream:
 
     Raises:
         InvalidRequest: the message or the agent's name cannot be used.
-        NotFound: there is no such session.
+        Forbidden: the principal may not use the agent.
+        NotFound: the principal's tenant has no such session.
     """
     ready = service()
     work = _begin(ready, call)
@@ -95,24 +96,30 @@ def answer(call: Call[QueryRequest]) -> QueryAnswer | EventStream:
 def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
     """Everything that can be refused is refused here, before a stream begins."""
     screened = screen(call.body.message, max_characters=ready.settings.max_message_characters)
-    if call.body.agent is not None and call.body.agent not in ready.agents:
-        reason = f"There is no such agent. There are: {', '.join(sorted(ready.agents))}."
+    agents = {name: card for name, card in ready.agents.items() if call.principal.may(card.scope)}
+    if call.body.agent is not None and call.body.agent not in agents:
+        if call.body.agent in ready.agents:
+            raise Forbidden
+        reason = f"There is no such agent. There are: {', '.join(sorted(agents))}."
         raise InvalidRequest(reason, errors=[FieldError(pointer="/agent", detail=reason)])
     if screened.signals:
         metrics_collector.record_rejection("injection")
-    session_id = ready.sessions.open(call.body.session_id)
+    session_id = ready.sessions.open(call.body.session_id, call.principal)
+    is_new = call.body.session_id is None
     return _Work(
         call=call,
+        agents=agents,
         screened=screened,
         entities=extract_entities(screened.text),
         session_id=session_id,
-        history=ready.sessions.history(session_id, ready.settings.history_tokens) if call.body.session_id else (),
-        route=_route(ready.router, screened.text),
+        history=() if is_new else ready.sessions.history(session_id, call.principal, ready.settings.history_tokens),
+        route=_route_among(agents, _route(ready.router, screened.text)),
         tools=QueryTools(
             retriever=ready.retriever,
             model=ready.model,
             embedded_model=ready.embedded_model,
             correlation=call.correlation,
+            principal=call.principal,
             session_id=session_id,
             deadline=call.deadline,
             model_timeout_seconds=ready.settings.model_timeout_seconds,
@@ -131,21 +138,30 @@ def _route(router: Router, text: str) -> Route:
     return route
 
 
+def _route_among(agents: Mapping[str, AgentCard], route: Route) -> Route:
+    """`route` as if there were no other agents."""
+    return replace(
+        route,
+        intent=route.intent if route.intent in agents else None,
+        alternatives=tuple(name for name in route.alternatives if name in agents),
+    )
+
+
 def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, None]:
     """The steps of the query, the recorded answer last. Model calls are in the ledger even when it is cut short."""
     recorded = False
     try:
-        agent, reply = yield from _ask_agents(ready, work)
+        agent, reply = yield from _ask_agents(work)
         held = hold(reply, work.screened.text, work.tools.passages)
         _measure(reply, held)
         reply = held
         # One transaction: the answer and what it cost stand or fall together.
-        ready.sessions.record(_turn(ready, work, agent, reply), work.tools.entries)
+        ready.sessions.record(_turn(ready, work, agent, reply), work.tools.entries, work.call.principal)
         recorded = True
         yield _reply(work, agent, reply)
     finally:
         if not recorded and work.tools.entries:
-            ready.sessions.record(None, work.tools.entries)
+            ready.sessions.record(None, work.tools.entries, work.call.principal)
 
 
 def _measure(reply: Reply, held: Reply) -> None:
@@ -157,29 +173,29 @@ def _measure(reply: Reply, held: Reply) -> None:
         metrics_collector.record_degraded(part)
 
 
-def _ask_agents(ready: Service, work: _Work) -> Generator[Status, None, tuple[str, Reply]]:
+def _ask_agents(work: _Work) -> Generator[Status, None, tuple[str, Reply]]:
     """The agent that is meant, and beside it the documents where that is not clear: (agent's name, reply)."""
-    name = work.call.body.agent or _meant(ready, work)
+    name = work.call.body.agent or _meant(work)
     if name == KNOWLEDGE:
-        return KNOWLEDGE, (yield from _run_agent(ready, work, KNOWLEDGE))
+        return KNOWLEDGE, (yield from _run_agent(work, KNOWLEDGE))
     read: Reply | None = None
     if name is None or _may_be_a_question(work):
         # What the documents bear out is answered; all else goes on to the agent, or is asked back.
-        read = yield from _run_agent(ready, work, KNOWLEDGE)
+        read = yield from _run_agent(work, KNOWLEDGE)
         if read.answered:
             return KNOWLEDGE, read
     if name is None:
-        return ASKS_BACK, _ask_back(ready, work.route, read)
+        return ASKS_BACK, _ask_back(work, read)
     try:
-        reply = yield from _run_agent(ready, work, name)
+        reply = yield from _run_agent(work, name)
     # Whatever broke in one agent, the documents may still answer; it is logged and told (`degraded`).
     except Exception as error:  # noqa: BLE001
         log.error("agent.failed", agent=name, error_type=type(error).__name__, frames=frames_of(error))
-        read = read or (yield from _run_agent(ready, work, KNOWLEDGE))
+        read = read or (yield from _run_agent(work, KNOWLEDGE))
         return KNOWLEDGE, replace(read, degraded=(*read.degraded, "agent"))
     if read is None and not reply.answered and not work.call.body.agent and not work.entities.amounts:
         # It asks for figures where the message has none at all: perhaps it was a question to the documents.
-        read = yield from _run_agent(ready, work, KNOWLEDGE)
+        read = yield from _run_agent(work, KNOWLEDGE)
         if read.answered:
             return KNOWLEDGE, read
     return name, replace(reply, degraded=(*reply.degraded, *(read.degraded if read else ())))
@@ -191,29 +207,36 @@ def _may_be_a_question(work: _Work) -> bool:
     return not (is_clear or work.call.body.agent or work.entities.amounts or is_ellipsis(work.screened.text))
 
 
-def _meant(ready: Service, work: _Work) -> str | None:
+def _meant(work: _Work) -> str | None:
     """The agent that worked last for an ellipsis ("and for raw land?") and for what is unclear within a session."""
-    worked = (turn.agent for turn in reversed(work.history) if turn.agent in ready.agents)
+    worked = (turn.agent for turn in reversed(work.history) if turn.agent in work.agents)
     last = next((name for name in worked if name not in SMALL_TALK), None)
     if last is not None and (work.route.intent is None or is_ellipsis(work.screened.text)):
         return last
     return work.route.intent
 
 
-def _run_agent(ready: Service, work: _Work, name: str) -> Generator[Status, None, Reply]:
+def _run_agent(work: _Work, name: str) -> Generator[Status, None, Reply]:
+    """
+    Raises:
+        Forbidden: the principal may not use the agent, which can only be the documents' own.
+    """
+    card = work.agents.get(name)
+    if card is None:
+        raise Forbidden
     work.tools.agent = name
     ask = Ask(
         message=work.screened.text,
         tools=work.tools,
         entities=work.entities,
         history=work.history,
-        can_answer=lambda: tuple(ready.agents.values()),
+        can_answer=lambda: tuple(work.agents.values()),
     )
     yield Status(step=name)
     attributes = {semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_INVOKE_AGENT, semconv.GEN_AI_AGENT_NAME: name}
     started, outcome = time.monotonic(), "failed"
     try:
-        traced = trace_sync(f"{semconv.OPERATION_INVOKE_AGENT} {name}", attributes=attributes)(ready.agents[name].run)
+        traced = trace_sync(f"{semconv.OPERATION_INVOKE_AGENT} {name}", attributes=attributes)(card.run)
         reply = yield from _reply_of(traced(ask))
         outcome = "answered" if reply.answered else "abstained"
         return reply
@@ -233,10 +256,10 @@ def _reply_of(steps: Generator[Status | Reply, None, None]) -> Generator[Status,
     raise RuntimeError("an agent ended without a reply")
 
 
-def _ask_back(ready: Service, route: Route, read: Reply | None) -> Reply:
+def _ask_back(work: _Work, read: Reply | None) -> Reply:
     """Asks back with the two likeliest readings, instead of guessing."""
     metrics_collector.record_agent_run(ASKS_BACK, "asked_back", 0.0)
-    readings = [ready.agents[name].description for name in route.alternatives if name in ready.agents]
+    readings = [work.agents[name].description for name in work.route.alternatives]
     lines = "\n".join(f"{number}. {text}" for number, text in enumerate(readings, start=1))
     text = (
         f"I am not sure what you mean, and my documents do not answer it as it stands. Do you look for this?\n{lines}"
@@ -244,7 +267,7 @@ def _ask_back(ready: Service, route: Route, read: Reply | None) -> Reply:
     return Reply(
         answer=f"{text}\nPlease say it in a few more words.",
         answered=False,
-        confidence=round(route.confidence, 4),
+        confidence=round(work.route.confidence, 4),
         degraded=read.degraded if read else (),
     )
 
@@ -254,8 +277,8 @@ def _turn(ready: Service, work: _Work, agent: str, reply: Reply) -> TurnRecord:
         session_id=work.session_id,
         request_id=work.call.correlation.request_id,
         trace_id=work.call.correlation.trace_id,
-        message=mask(work.screened.text),
-        answer=mask(reply.answer),
+        message=work.screened.text,
+        answer=reply.answer,
         answered=reply.answered,
         agent=agent,
         intent=work.route.intent,
@@ -322,6 +345,7 @@ def service() -> Service:
     from common.database.engine import engine
     from common.llm.extractive import ExtractiveModel
     from common.llm.models import chat_model
+    from common.security.keyring import key_ring
     from functions.query.agents import agents
     from functions.query.routing import stored_router
 
@@ -333,7 +357,7 @@ def service() -> Service:
         router=stored_router(
             {card.name: card.examples for card in known.values() if card.examples}, settings().data_dir / "router"
         ),
-        sessions=SessionStore(engine(), clock=_now, new_id=lambda: secrets.token_hex(16)),
+        sessions=SessionStore(engine(), clock=_now, new_id=lambda: secrets.token_hex(16), ring=key_ring),
         model=chat_model(),
         embedded_model=ExtractiveModel(answer_words=settings().answer_words),
         retriever=retriever,

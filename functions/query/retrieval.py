@@ -47,13 +47,14 @@ class Search(Protocol):
         text: str,
         k: int,
         *,
+        tenant: str,
         vector: FloatVector | None = None,
         where: Where | None = None,
         only_lexical: bool = False,
         timeout_seconds: float | None = VECTOR_SECONDS,
     ) -> list[Hit]: ...
 
-    def frequencies(self, terms: Iterable[str]) -> tuple[dict[str, int], int]: ...
+    def frequencies(self, terms: Iterable[str], *, tenant: str) -> tuple[dict[str, int], int]: ...
 
     def generation(self) -> int: ...
 
@@ -98,8 +99,10 @@ class Retriever:
         self._measured_generation: int | None = None
 
     @trace_retriever
-    def retrieve(self, question: str, *, where: Where | None = None, timeout_seconds: float | None = None) -> Retrieved:
-        """Passages for `question`, best first, with their evidence.
+    def retrieve(
+        self, question: str, *, tenant: str, where: Where | None = None, timeout_seconds: float | None = None
+    ) -> Retrieved:
+        """Passages of the tenant's documents for `question`, best first, with their evidence.
 
         Never raises for a part that is away or takes too long: without vectors or embedder the words alone are
         searched (`degraded`: "retrieval" or "embeddings"), without the database nothing is found (`degraded`:
@@ -108,7 +111,7 @@ class Retriever:
         try:
             generation = self._index.generation()
             self._measure_size(generation)
-            key = (generation, question, tuple(sorted((where or {}).items())))
+            key = (tenant, generation, question, tuple(sorted((where or {}).items())))
             with self._lock:
                 known = self._cache.get(key)
             metrics_collector.record_cache_operation(CACHE, "get")
@@ -117,7 +120,7 @@ class Retriever:
             if known is not None:
                 return known
             with within(timeout_seconds):
-                retrieved = self._retrieve(read_question(question), where)
+                retrieved = self._retrieve(read_question(question), tenant, where)
         except SQLAlchemyError as error:
             log.error("retrieval.failed", error_type=type(error).__name__)
             return Retrieved(degraded=("retrieval",))
@@ -136,8 +139,8 @@ class Retriever:
             self._measured_generation = generation
             metrics_collector.set_knowledge(*self._index.size())
 
-    def _retrieve(self, question: Question, where: Where | None) -> Retrieved:
-        found = self.find(question, where)
+    def _retrieve(self, question: Question, tenant: str, where: Where | None) -> Retrieved:
+        found = self.find(question, tenant, where)
         if not found.parts:
             return Retrieved(degraded=found.degraded)
         likely = support(
@@ -148,17 +151,18 @@ class Retriever:
             passages=passages(found.parts, likely, self._budget_words), support=likely, degraded=found.degraded
         )
 
-    def find(self, question: Question, where: Where | None = None) -> Found:
+    def find(self, question: Question, tenant: str, where: Where | None = None) -> Found:
         """What the search finds, before any choice. Raises SQLAlchemyError where the database is away."""
         words = {term for part in question.parts for term in (*part.terms, *part.formal_terms)}
-        frequencies, total = self._index.frequencies(words | {name.lower() for name in question.names})
+        asked = words | {name.lower() for name in question.names}
+        frequencies, total = self._index.frequencies(asked, tenant=tenant)
         rarity = term_weights(frequencies, total)
         degraded: list[Degradation] = []
         with within(_half_of_the_time_left()):
             vectors = self._vectors(question, degraded)
         parts = []
         for part, vector in zip(question.parts, vectors, strict=True):
-            hits, used = self._search(part, vector, where, degraded)
+            hits, used = self._search(part, vector, tenant, where, degraded)
             parts.append(tuple(rank_sentences(part, hits, used, rarity)))
         return Found(
             parts=tuple(part for part in parts if part),
@@ -186,19 +190,26 @@ class Retriever:
         return _unit(vector + self._embedder.embed_query(f"{text} {formal}")) if formal else vector
 
     def _search(
-        self, part: Part, vector: FloatVector | None, where: Where | None, degraded: list[Degradation]
+        self,
+        part: Part,
+        vector: FloatVector | None,
+        tenant: str,
+        where: Where | None,
+        degraded: list[Degradation],
     ) -> tuple[list[Hit], FloatVector | None]:
         """Hits, and the vector they were found by: None where the words alone were searched."""
         text = " ".join((*part.terms, *part.formal_terms)) or part.text
         if vector is not None:
             try:
                 seconds = min(VECTOR_SECONDS, _half_of_the_time_left())
-                hits = self._index.search(text, SEARCHED_CHUNKS, vector=vector, where=where, timeout_seconds=seconds)
+                hits = self._index.search(
+                    text, SEARCHED_CHUNKS, tenant=tenant, vector=vector, where=where, timeout_seconds=seconds
+                )
                 return hits, vector
             except VectorsUnavailable as error:
                 log.warning("vectors.failed", error_type=type(error).__name__)
                 degraded.append("retrieval")
-        return self._index.search(text, SEARCHED_CHUNKS, where=where, only_lexical=True), None
+        return self._index.search(text, SEARCHED_CHUNKS, tenant=tenant, where=where, only_lexical=True), None
 
 
 def _half_of_the_time_left() -> float:

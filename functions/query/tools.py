@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from common.costs.embeddings import embedding_entries
 from common.costs.ledger import CANCELLED, LedgerEntry, measure
 from common.costs.prices import cost_usd
-from common.function import Correlation
 from common.llm.chat import ChatAnswer, ChatModel, ChatRequest, ModelError, ModelTimeout, Passage, TokenUsage
 from common.llm.spent import recording
 from common.logging import component_logger
 from common.metrics import metrics_collector
+from common.request_head import Correlation
+from common.security.principal import Principal
 from common.settings import settings
 from common.telemetry import semconv
 from common.tracing import Span, span, tell_span
@@ -34,13 +35,16 @@ GeneratedAnswer = Generator[Status, None, ChatAnswer]
 
 @dataclass(kw_only=True)
 class QueryTools:
-    """The `Tools` of one query. `entries` grows by one with each model call, the failed ones too;
-    `passages` holds all that was retrieved."""
+    """The `Tools` of one query, with the rights of its principal, whatever a model says.
+
+    `entries` grows by one with each model call, the failed ones too; `passages` holds all that was retrieved.
+    """
 
     retriever: "Callable[[], Retriever]"
     model: ChatModel
     embedded_model: ChatModel
     correlation: Correlation
+    principal: Principal
     session_id: str
     deadline: float  # a reading of time.monotonic()
     model_timeout_seconds: float
@@ -58,10 +62,12 @@ class QueryTools:
         started = time.monotonic()
         seconds = min(self.model_timeout_seconds, self.deadline - started)
         with recording() as calls:
-            found = self.retriever().retrieve(question, where=where, timeout_seconds=seconds)
+            found = self.retriever().retrieve(
+                question, tenant=self.principal.tenant, where=where, timeout_seconds=seconds
+            )
         metrics_collector.record_retrieval(time.monotonic() - started, len(found.passages))
         self.entries += embedding_entries(
-            calls, self.correlation, at=self.clock(), session_id=self.session_id, agent=self.agent
+            calls, self.correlation, self.principal, at=self.clock(), session_id=self.session_id, agent=self.agent
         )
         self.passages += found.passages
         log.info(
@@ -82,7 +88,8 @@ class QueryTools:
         answer: ChatAnswer | None = None
         with _model_span(self.model, request) as active:
             try:
-                answer = yield from self._chunks(step, replace(request, timeout_seconds=seconds))
+                asked = replace(request, timeout_seconds=seconds, conversation=self.session_id)
+                answer = yield from self._chunks(step, asked)
                 outcome = "ok"
             except ModelError as error:
                 outcome, answer = type(error).__name__, error.answer  # billed all the same, where there is one
@@ -126,6 +133,8 @@ class QueryTools:
             created_at=now,
             request_id=self.correlation.request_id,
             trace_id=self.correlation.trace_id,
+            tenant=self.principal.tenant,
+            principal=self.principal.id,
             session_id=self.session_id,
             agent=self.agent,
             step=step,

@@ -15,7 +15,7 @@ from common.database.tables import chunks, revisions
 from common.knowledge.chroma import ChromaIndex
 from common.knowledge.index import Index
 from common.knowledge.store import KnowledgeStore
-from tests.knowledge_fakes import Spying, WordEmbedder, document, store_over
+from tests.knowledge_fakes import TENANT, Spying, WordEmbedder, document, store_over
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = document(says="The old limit is 65 percent."), document(says="The new limit is 75 percent.")
@@ -32,10 +32,10 @@ def put_and_die(url: str, chroma: str, point: str) -> None:
     engine = create_engine_for(url)
     vectors = open_chroma(chroma)
     if point in VECTORS_POINTS:
-        store_over(engine, Spying(vectors, **{point: die}), prefix="child").put([NEW])
+        store_over(engine, Spying(vectors, **{point: die}), prefix="child").put([NEW], tenant=TENANT)
     else:
         die_after(point)
-        store_over(engine, vectors, prefix="child").put([NEW])
+        store_over(engine, vectors, prefix="child").put([NEW], tenant=TENANT)
 
 
 def die_after(method: str) -> None:
@@ -68,7 +68,7 @@ def backends(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Engine, st
 @pytest.mark.parametrize("point", [*VECTORS_POINTS, *STORE_POINTS])
 def test_a_killed_write_leaves_the_old_or_the_new_document(backends: tuple[Engine, str], point: str) -> None:
     database, chroma_at = backends
-    store_over(database, open_chroma(chroma_at), prefix="old").put([OLD])
+    store_over(database, open_chroma(chroma_at), prefix="old").put([OLD], tenant=TENANT)
     url = database.url.render_as_string(hide_password=False)
     code = f"from tests.integration.test_knowledge_crash import *; put_and_die({url!r}, {chroma_at!r}, {point!r})"
     child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -84,15 +84,15 @@ def test_a_killed_write_leaves_the_old_or_the_new_document(backends: tuple[Engin
         current = set(connection.execute(select(chunks.c.vector_id)).scalars())
         assert connection.execute(select(func.count()).select_from(revisions)).scalar_one() == 0
     assert vectors.ids() == current
-    survivor.put([NEW])
+    survivor.put([NEW], tenant=TENANT)
     assert found(database, vectors, survivor) == NEW
 
 
 def found(database: Engine, vectors: ChromaIndex, store: KnowledgeStore) -> object:
     """The stored document, once the search has shown that its chunks are those that are found."""
-    stored = store.get(OLD.id)
+    stored = store.get(OLD.id, tenant=TENANT)
     assert stored is not None
-    hits = Index(database, vectors, WordEmbedder("words-crash")).search("What is the limit?", 20)
+    hits = Index(database, vectors, WordEmbedder("words-crash")).search("What is the limit?", 20, tenant=TENANT)
     assert len(hits) == stored.chunks
     assert all(hit.chunk.text == stored.document.text[hit.chunk.start : hit.chunk.end] for hit in hits)
     return stored.document
@@ -115,7 +115,7 @@ for number in range(1000):
 
 def test_chroma_killed_while_it_saves_is_filled_again(sqlite_database: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "chroma"
-    store_over(sqlite_database, open_chroma(str(folder)), prefix="old").put([OLD])
+    store_over(sqlite_database, open_chroma(str(folder)), prefix="old").put([OLD], tenant=TENANT)
     child = subprocess.Popen([sys.executable, "-c", SAVING, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert [child.stdout.readline() for _ in range(3)] == ["ready\n", "0\n", "1\n"]

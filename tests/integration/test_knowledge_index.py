@@ -12,7 +12,7 @@ from common.knowledge.lexical import create_statements, lexical_index
 from common.knowledge.store import Document
 from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsUnavailable
 from common.llm.embeddings import FloatVector
-from tests.knowledge_fakes import DIMENSIONS, Spying, WordEmbedder, store_over
+from tests.knowledge_fakes import DIMENSIONS, TENANT, Spying, WordEmbedder, store_over
 
 PASSAGES = {
     "land": "Raw land is lent on up to 65 percent of its appraised value.",
@@ -47,13 +47,14 @@ def index(database: Engine) -> Index:
                 id=name, title=name.title(), text=passage, source=f"s/{name}", metadata={"first": name[0], "long": True}
             )
             for name, passage in PASSAGES.items()
-        ]
+        ],
+        tenant=TENANT,
     )
     return Index(database, vectors, embedder)
 
 
 def ids(index: Index, question: str, **options: object) -> list[str]:
-    return [hit.chunk.document_id for hit in index.search(question, 5, only_lexical=True, **options)]  # type: ignore[arg-type]  # options of search
+    return [hit.chunk.document_id for hit in index.search(question, 5, tenant=TENANT, only_lexical=True, **options)]  # type: ignore[arg-type]  # options of search
 
 
 def test_words_are_found_in_any_inflection(index: Index) -> None:
@@ -78,9 +79,9 @@ def test_a_question_of_function_words_alone_finds_what_it_can(index: Index) -> N
 
 @pytest.mark.parametrize("question", ODD_TEXTS)
 def test_any_text_is_a_question(index: Index, question: str) -> None:
-    assert all(0 <= hit.score <= 1 for hit in index.search(question, 5))
-    assert all(hit.lexical > 0 for hit in index.search(question, 5, only_lexical=True))
-    frequencies, total = index.frequencies([question])
+    assert all(0 <= hit.score <= 1 for hit in index.search(question, 5, tenant=TENANT))
+    assert all(hit.lexical > 0 for hit in index.search(question, 5, only_lexical=True, tenant=TENANT))
+    frequencies, total = index.frequencies([question], tenant=TENANT)
     assert 0 <= frequencies[question] <= total == len(PASSAGES)
 
 
@@ -89,18 +90,18 @@ def test_filters_keep_documents_with_these_values(index: Index) -> None:
     assert ids(index, "value of land", where={"first": "c", "long": "true"}) == ["car"]
     assert ids(index, "value", where={"first": "z"}) == []
     assert ids(index, "value", where={"it's; --": "x"}) == []
-    both = index.search("value of land", 5, where={"first": "f"})
+    both = index.search("value of land", 5, where={"first": "f"}, tenant=TENANT)
     assert {hit.chunk.document_id for hit in both} == {"farm", "figures"}
 
 
 def test_frequencies_count_chunks_and_phrases(index: Index) -> None:
-    found, total = index.frequencies(["value", "adverse action", "action adverse", "blockchain"])
+    found, total = index.frequencies(["value", "adverse action", "action adverse", "blockchain"], tenant=TENANT)
     assert found == {"value": 3, "adverse action": 1, "action adverse": 0, "blockchain": 0}
     assert total == len(PASSAGES)
 
 
 def test_a_hit_carries_its_chunk_and_both_raw_scores(index: Index) -> None:
-    best = index.search("What is lent on raw land?", 3)[0]
+    best = index.search("What is lent on raw land?", 3, tenant=TENANT)[0]
     assert (best.id, best.chunk.id) == ("land#0", "land#0")
     assert best.score == pytest.approx(1.0)
     assert best.lexical > 0
@@ -112,7 +113,7 @@ def test_a_hit_carries_its_chunk_and_both_raw_scores(index: Index) -> None:
 
 def test_a_vector_that_is_given_is_searched_instead_of_the_texts(index: Index) -> None:
     vector = WordEmbedder().embed_query(PASSAGES["ship"])
-    best = index.search("value", 7, vector=vector)
+    best = index.search("value", 7, vector=vector, tenant=TENANT)
     assert max(best, key=lambda hit: hit.dense).chunk.document_id == "ship"
 
 
@@ -126,8 +127,8 @@ def test_what_only_the_full_text_found_has_its_cosine_all_the_same(database: Eng
     vectors, embedder = Shortsighted(DIMENSIONS), WordEmbedder()
     store_over(database, vectors, embedder, prefix="s").repair()
     question = "raw land"
-    expected = {hit.id: hit.dense for hit in index.search(question, 7)}
-    found = {hit.id: hit.dense for hit in Index(database, vectors, embedder).search(question, 7)}
+    expected = {hit.id: hit.dense for hit in index.search(question, 7, tenant=TENANT)}
+    found = {hit.id: hit.dense for hit in Index(database, vectors, embedder).search(question, 7, tenant=TENANT)}
     assert len(found) == 5
     assert found["land#0"] == pytest.approx(expected["land#0"], abs=1e-3)
 
@@ -141,13 +142,17 @@ def test_a_vector_index_that_lost_most_of_its_vectors_is_not_available(
     vectors.delete(sorted(vectors.ids())[kept:])
     lossy = Index(database, vectors, embedder)
     with pytest.raises(VectorsUnavailable, match="lacks"):
-        lossy.search("raw land", 3)
+        lossy.search("raw land", 3, tenant=TENANT)
     with pytest.raises(VectorsUnavailable, match="lacks"):
-        Index(database, MemoryVectors(DIMENSIONS), embedder).search("raw land", 3, where={"first": "l", "long": "true"})
-    assert lossy.search("raw land", 3, where={"first": "z"}) == []  # nothing to find, nothing lost
-    assert lossy.search("raw land", 3, only_lexical=True)[0].id == "land#0"
+        Index(database, MemoryVectors(DIMENSIONS), embedder).search(
+            "raw land", 3, where={"first": "l", "long": "true"}, tenant=TENANT
+        )
+    assert lossy.search("raw land", 3, where={"first": "z"}, tenant=TENANT) == []  # nothing to find, nothing lost
+    assert lossy.search("raw land", 3, only_lexical=True, tenant=TENANT)[0].id == "land#0"
     store_over(database, vectors, embedder, prefix="t").repair()
-    assert [hit.id for hit in lossy.search("raw land", 3)] == [hit.id for hit in index.search("raw land", 3)]
+    assert [hit.id for hit in lossy.search("raw land", 3, tenant=TENANT)] == [
+        hit.id for hit in index.search("raw land", 3, tenant=TENANT)
+    ]
 
 
 def test_vectors_of_another_knowledge_base_are_not_taken_for_these(database: Engine, index: Index) -> None:
@@ -156,7 +161,7 @@ def test_vectors_of_another_knowledge_base_are_not_taken_for_these(database: Eng
         [VectorEntry(id=f"old:{number}", vector=embedder.embed_query("land"), attributes={}) for number in range(80)]
     )
     with pytest.raises(VectorsUnavailable, match="lacks"):
-        Index(database, vectors, embedder).search("raw land", 3)
+        Index(database, vectors, embedder).search("raw land", 3, tenant=TENANT)
 
 
 def test_a_vector_index_that_does_not_answer_in_time_is_not_available(database: Engine, index: Index) -> None:
@@ -173,11 +178,11 @@ def test_a_vector_index_that_does_not_answer_in_time_is_not_available(database: 
     try:
         for timeout in (0.01, 0.0, -1.0):
             with pytest.raises(VectorsUnavailable, match="in time"):
-                hanging.search("raw land", 3, timeout_seconds=timeout)
-        assert hanging.search("raw land", 3, only_lexical=True)[0].id == "land#0"
+                hanging.search("raw land", 3, timeout_seconds=timeout, tenant=TENANT)
+        assert hanging.search("raw land", 3, only_lexical=True, tenant=TENANT)[0].id == "land#0"
     finally:
         released.set()
-    assert hanging.search("raw land", 3, timeout_seconds=None)[0].id == "land#0"
+    assert hanging.search("raw land", 3, timeout_seconds=None, tenant=TENANT)[0].id == "land#0"
 
 
 def test_without_the_vector_index_a_search_fails_or_is_lexical_by_wish(database: Engine, index: Index) -> None:
@@ -187,15 +192,15 @@ def test_without_the_vector_index_a_search_fails_or_is_lexical_by_wish(database:
 
     away = Index(database, Away(DIMENSIONS), WordEmbedder())
     with pytest.raises(VectorsUnavailable):
-        away.search("raw land", 3)
-    assert away.search("raw land", 3, only_lexical=True)[0].id == "land#0"
+        away.search("raw land", 3, tenant=TENANT)
+    assert away.search("raw land", 3, only_lexical=True, tenant=TENANT)[0].id == "land#0"
 
 
 def test_a_search_during_a_change_is_made_again(database: Engine, index: Index) -> None:
     inner: VectorIndex = MemoryVectors(DIMENSIONS)
     store = store_over(database, inner, prefix="s")
     store.repair()
-    changes = [lambda: store.delete("car"), lambda: store.delete("ship")]
+    changes = [lambda: store.delete("car", tenant=TENANT), lambda: store.delete("ship", tenant=TENANT)]
 
     class Changing(Spying):
         asked = 0
@@ -207,7 +212,7 @@ def test_a_search_during_a_change_is_made_again(database: Engine, index: Index) 
             return super().search(vector, limit)
 
     changing = Changing(inner)
-    assert Index(database, changing, WordEmbedder()).search("value", 5)
+    assert Index(database, changing, WordEmbedder()).search("value", 5, tenant=TENANT)
     assert changing.asked == 3
 
 
@@ -238,9 +243,9 @@ def test_both_databases_score_alike(sqlite_database: Engine, postgresql_database
         lexical = lexical_index(engine.dialect.name)
         vectors, embedder = MemoryVectors(DIMENSIONS), WordEmbedder()
         given = [Document(id=name, title=name, text=passage) for name, passage in PASSAGES.items()]
-        store_over(engine, vectors, embedder).put([replace(one, metadata={}) for one in given])
+        store_over(engine, vectors, embedder).put([replace(one, metadata={}) for one in given], tenant=TENANT)
         with read(engine) as connection:
-            found = lexical.search(connection, "a preferred mortgage on ships", 10)
+            found = lexical.search(connection, TENANT, "a preferred mortgage on ships", 10)
         scores.append(list(found.values()))
     # Not equal: PostgreSQL leaves function words out of a text's length.
     assert scores[0] == pytest.approx(scores[1], rel=0.2)

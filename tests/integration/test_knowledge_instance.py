@@ -14,12 +14,14 @@ from common.knowledge.index import knowledge_index
 from common.knowledge.store import Document, knowledge_store
 from common.llm.models import embedder
 from common.settings import settings
+from tests.knowledge_fakes import TENANT
 
 ROOT = Path(__file__).parents[2]
 LAND = Document(id="land", title="Land", text="Raw land is lent on up to 65 percent of its appraised value.")
 INGEST = """
 from common.knowledge.store import Document, knowledge_store
-print(knowledge_store().put([Document(id="ship", title="Ships", text="Ships need a marine survey each year.")]).chunks)
+ship = Document(id="ship", title="Ships", text="Ships need a marine survey each year.")
+print(knowledge_store().put([ship], tenant="acme").chunks)
 """
 
 
@@ -41,9 +43,9 @@ def new_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[py
 @pytest.mark.usefixtures("new_instance")
 def test_what_another_process_ingests_is_found_by_one_that_is_running(tmp_path: Path) -> None:
     migrate(engine())
-    knowledge_store().put([LAND])
+    knowledge_store().put([LAND], tenant=TENANT)
     index = knowledge_index()
-    assert [hit.id for hit in index.search("marine survey", 5)] == ["land#0"]
+    assert [hit.id for hit in index.search("marine survey", 5, tenant=TENANT)] == ["land#0"]
     other = subprocess.run(
         [sys.executable, "-c", INGEST],
         cwd=ROOT,
@@ -52,11 +54,11 @@ def test_what_another_process_ingests_is_found_by_one_that_is_running(tmp_path: 
         text=True,
     )
     assert other.stdout == "1\n", other.stderr
-    best, second = index.search("marine survey", 5)
+    best, second = index.search("marine survey", 5, tenant=TENANT)
     assert (best.id, second.id) == ("ship#0", "land#0")
     assert best.dense == pytest.approx(vector_index().search(embedder().embed_query("marine survey"), 1).popitem()[1])
-    assert knowledge_store().delete("ship")
-    assert [hit.id for hit in index.search("marine survey", 5)] == ["land#0"]
+    assert knowledge_store().delete("ship", tenant=TENANT)
+    assert [hit.id for hit in index.search("marine survey", 5, tenant=TENANT)] == ["land#0"]
     assert knowledge_store() is knowledge_store()
 
 
@@ -65,7 +67,7 @@ def test_a_chroma_server_is_used_where_one_is_named(new_instance: pytest.MonkeyP
     new_instance.setenv("CHROMA_URL", chroma_server)
     new_instance.setenv("CHROMA_TOKEN", "a-token")
     migrate(engine())
-    knowledge_store().put([LAND])
+    knowledge_store().put([LAND], tenant=TENANT)
     assert vector_index().count() == 1
     assert not (settings().data_dir / "chroma").exists()
     vector_index().reset()

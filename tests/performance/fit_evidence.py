@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from common.security.principal import DEFAULT_TENANT
 from functions.query.answering import retriever
 from functions.query.evidence import FEATURES, SIGNALS, Sentence, signals
 from functions.query.question import read_question
@@ -40,7 +41,7 @@ class Search:
 
 
 def search(question: Question) -> Search:
-    found = retriever().find(read_question(question.text))
+    found = retriever().find(read_question(question.text), DEFAULT_TENANT)
     sentences = [sentence for part in found.parts for sentence in part]
     return Search(
         question=question,
@@ -148,7 +149,7 @@ def main() -> int:
 def _signals(question: Question) -> list[float]:
     """With the weights as they stand in the module: change those first."""
     read = read_question(question.text)
-    found = retriever().find(read)
+    found = retriever().find(read, DEFAULT_TENANT)
     return signals(read, found.parts, found.frequencies)
 
 

@@ -20,11 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.database.engine import engine, migrate
-from common.function import Correlation
 from common.knowledge.store import Document, knowledge_store
 from common.llm.extractive import ExtractiveModel
 from common.llm.models import chat_model
 from common.logging import setup_logging
+from common.request_head import Correlation
+from common.security.principal import ANONYMOUS
 from common.settings import settings
 from functions.query.agent import Ask, Reply
 from functions.query.agents.knowledge import AGENT
@@ -121,6 +122,7 @@ def ask(question: str) -> Reply:
         model=chat_model(),
         embedded_model=ExtractiveModel(),
         correlation=Correlation(request_id="benchmark", trace_id="0" * 32),
+        principal=ANONYMOUS,
         session_id="benchmark",
         deadline=time.monotonic() + settings().query_timeout_seconds,
         model_timeout_seconds=settings().model_timeout_seconds,
@@ -144,9 +146,9 @@ def ingest(documents: Sequence[Document]) -> tuple[float, float]:
     """Seconds to put `documents` into an empty knowledge base, and to put them in again."""
     store = knowledge_store()
     started = time.perf_counter()
-    store.put(documents)
+    store.put(documents, tenant=ANONYMOUS.tenant)
     between = time.perf_counter()
-    store.put(documents)
+    store.put(documents, tenant=ANONYMOUS.tenant)
     return between - started, time.perf_counter() - between
 
 

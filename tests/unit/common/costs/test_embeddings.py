@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from common.costs.embeddings import embedding_entries
 from common.costs.ledger import LedgerEntry
-from common.function import Correlation
 from common.llm.chat import TokenUsage
 from common.llm.spent import EmbeddingCall
+from common.request_head import Correlation
+from tests.tenants import ACME
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CORRELATION = Correlation(request_id="r1", trace_id="0af7651916cd43dd8448eb211c80319c")
@@ -18,7 +19,7 @@ def call(usage: TokenUsage | None, *, outcome: str = "ok", model: str = "gemini-
 
 
 def entry(one: EmbeddingCall) -> LedgerEntry:
-    (made,) = embedding_entries([one], CORRELATION, at=NOW, session_id="s1", agent="knowledge")
+    (made,) = embedding_entries([one], CORRELATION, ACME, at=NOW, session_id="s1", agent="knowledge")
     return made
 
 
@@ -27,6 +28,8 @@ def test_an_entry_says_who_asked_what_of_whom() -> None:
         created_at=NOW,
         request_id=CORRELATION.request_id,
         trace_id=CORRELATION.trace_id,
+        tenant="acme",
+        principal="key-acme",
         session_id="s1",
         agent="knowledge",
         step="embed",

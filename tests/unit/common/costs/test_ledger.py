@@ -1,14 +1,14 @@
 """The ledger keeps every model call with its exact cost."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import StatementError
 
-from common.costs.ledger import LedgerEntry, add, cost_of, measure
+from common.costs.ledger import EMBEDDED, LedgerEntry, Spent, add, cost_of, measure, spent_since
 from common.database.engine import read, write
 from common.database.tables import ledger_entries
 from common.metrics import REGISTRY
@@ -21,6 +21,8 @@ def entry(*, request_id: str = "r1", cost_usd: str | None = "0.000002325") -> Le
         created_at=NOW,
         request_id=request_id,
         trace_id="0af7651916cd43dd8448eb211c80319c",
+        tenant="acme",
+        principal="key-acme",
         session_id="s1",
         agent="knowledge",
         step="draft",
@@ -74,6 +76,21 @@ def test_entries_of_a_transaction_that_fails_are_not_kept(database: Engine) -> N
         add(connection, [entry(cost_usd="NaN")])
     with read(database) as connection:
         assert connection.execute(select(ledger_entries)).all() == []
+
+
+def test_a_principal_has_spent_what_its_calls_since_then_used_to_the_last_digit(database: Engine) -> None:
+    later = replace(entry(cost_usd="0.000000000000001"), created_at=NOW + timedelta(hours=1))
+    unknown = replace(later, cost_usd=None, input_tokens=1_000)
+    with write(database) as connection:
+        add(connection, [entry(cost_usd="0.1"), entry(cost_usd="0.1"), entry(cost_usd="0.2"), later, unknown])
+        add(connection, [replace(later, principal="key-other"), replace(later, provider=EMBEDDED, input_tokens=7)])
+        add(connection, [replace(later, created_at=NOW - timedelta(microseconds=1))])
+    each = 10 + 3 + 2 + 1  # cached tokens are a part of the input
+    with read(database) as connection:
+        assert spent_since(connection, "key-acme", NOW) == Spent(
+            tokens=5 * each + 990, cost_usd=Decimal("0.400000000000001")
+        )
+        assert spent_since(connection, "key-acme", NOW + timedelta(hours=2)) == Spent(tokens=0, cost_usd=Decimal(0))
 
 
 def counted(name: str, **labels: str) -> float:
