@@ -1,7 +1,8 @@
 """Names of persons: who is named by what stands around, and where these names stand again.
 
 No list of names knows a borrower's. What tells it is an introduction ("my name is Jane Roe"), a label ("Co-borrower:
-Jane Roe"), a form of address ("Ms. Roe"), a mailbox ("Jane Roe <jane@roe.example>") or a signature. From there it is
+Jane Roe"), a form of address ("Ms. Roe"), a mailbox ("Jane Roe <jane@roe.example>"), a signature, or what is said of
+persons ("Jane Roe's loan", "does Jane Roe qualify"), if no word of it is a word of the language. From there it is
 found everywhere in the request, word by word: "Roe, Jane", "JANE ROE", "Roe's loan", "jane_roe.pdf". A word of it that
 is a word of the language too ("Will Price") is hidden beside another word of the same name only.
 """
@@ -58,6 +59,9 @@ _GOES_ON = pattern(
     r",?[ ](?:is|was|has|had|owes|owns|pledges|pledged|wants|asks|asked|earns|earned|applied|and|who|whose)\b"
 )
 _FURTHER = pattern(r",?[ \t]{1,2}(?:and|&)[ \t]{1,2}", re.IGNORECASE)
+_ASKED = pattern(r"(?:[Dd]oes|[Dd]id|Has|Is|Can|Could|May|Should|Will|Would|Was)[ ]")
+_IN_SENTENCE = pattern(r"[ ][a-z]")
+_OWNER = pattern(r"\b(?:[A-Z][^\W\d_]{1,30}[ ]){1,3}[A-Z][^\W\d_]{1,30}(?=['\u2019]s\b)")
 _FOLLOWS_A_STREET = pattern(r"\b(?:[A-Z][a-z]{1,20}|\d{1,3}(?:st|nd|rd|th))[ ]\Z")
 _BEFORE = pattern(r"(?:[^\W\d_][^\W\d_'\u2019\-]{0,30}[.,]?[ '\u2019\-]{1,2}){0,4}[^\W\d_][^\W\d_]{0,30}\.?\Z")
 _PLAIN_WORDS = pattern(
@@ -152,6 +156,8 @@ def _named(text: str) -> Iterator[Name]:
                 yield from names_after(text, opening)
     for opening in _BARE_NAME.finditer(text):
         yield _name_at(text, opening.end(), may_turn=True).words
+    for owner in _OWNER.finditer(text):
+        yield _owning(text, owner)
     for closing in _MAILBOX.finditer(text):
         yield _before(text, closing.start())
 
@@ -257,6 +263,26 @@ def _titled(text: str, cue: re.Match[str]) -> Iterator[Name]:
         yield _name_at(text, cue.end()).words
 
 
+def _asked(text: str, cue: re.Match[str]) -> Iterator[Name]:
+    """After "does": a full name that a word in lower case follows."""
+    words, end = _name_at(text, cue.end())
+    if _IN_SENTENCE.match(text, end):
+        yield _unmistakable(words)
+
+
+def _owning(text: str, owner: re.Match[str]) -> Name:
+    """The longest full name that ends where the capitalised words before "'s" do."""
+    for first in _WORD.finditer(owner[0]):
+        words, end = _name_at(text, owner.start() + first.start())
+        if end == owner.end() and _unmistakable(words):
+            return words
+    return ()
+
+
+def _unmistakable(words: Name) -> Name:
+    return words if len(words) > 1 and all(map(_is_telling, words)) else ()
+
+
 def _signed(text: str, cue: re.Match[str]) -> Iterator[Name]:
     yield _whole(_name_at(text, cue.end()).words)
 
@@ -286,6 +312,7 @@ def _by_first_word() -> Mapping[str, list[tuple[re.Pattern[str], _Reader]]]:
         (("i", "this", "it", "here", "spoke", "speaking"), _AM, _introduced),
         (tuple(role + end for role in _ROLES for end in ("", "s", "name")), _LABELLED, _labelled),
         (("full", "legal", "first", "last", "given", "family", "surname", "maiden"), _LABELLED, _labelled),
+        (("does", "did", "has", "is", "can", "could", "may", "should", "will", "would", "was"), _ASKED, _asked),
         (("signed", "prepared", "submitted"), _LABELLED, _labelled),
         (("mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor"), _TITLED, _titled),
         (("regards", "sincerely", "yours", "best", "thanks", "thank", "cheers"), _SIGNED, _signed),

@@ -2,63 +2,77 @@
 
 # With one of these right behind or among them, capitalised words name an organisation, a place or a rule.
 ORGANISATIONS = frozenset(
-    """act administration agency association authority bancorp bank bankers board bureau cfpb code college
-    commission committee company corp corporation council county department district division express fannie
-    fdic fed federal fha foundation fund ginnie group holdings hospital hud inc institute insurance insurers irs
-    lender lenders llc llp lp ltd ministry mortgage national ncua occ ofac office partners partnership plc
-    regulation reserve savings sba services servicing society standards state statute supreme systems treasury
-    trust union united university usa usda""".split()
+    """act administration advisors agency association authority bancorp bank bankers board bureau capital cfpb code
+    college commission committee company corp corporation council county department development district
+    division enterprises express fannie fdic fed federal fha foundation fund ginnie group holdings hospital hud
+    inc industries institute insurance insurers irs lender lenders llc llp lp ltd ministry mortgage national
+    ncua occ ofac office partners partnership plc properties realty regulation reserve savings sba services
+    servicing society software solutions standards state statute supreme systems technologies technology
+    treasury trust union united university usa usda ventures""".split()
 )
 
 # Two words that would pass for a name.
 AGENCIES = frozenset(
-    {"fannie mae", "freddie mac", "ginnie mae", "farmer mac", "sallie mae", "wells fargo", "dun bradstreet"}
-)
+    {
+        "fannie mae", "freddie mac", "ginnie mae", "farmer mac", "sallie mae", "wells fargo", "dun bradstreet",
+        "dodd frank", "gramm leach", "sarbanes oxley", "glass steagall", "fair isaac", "hart scott", "morgan stanley",
+        "goldman sachs", "merrill lynch", "charles schwab", "cloud run", "cloud trace",
+    }
+)  # fmt: skip
 
 # Not a part of a name: one of these ends it. Lending terms, words of forms and letters, and what follows "I am".
 NOT_NAMES = frozenset(
-    """a ability about above accepting account accounts acquiring address admin administrator adverse affected
-    after afternoon again age aged agent alert alerts all also always american amount amounts an analyst
-    analyzing and annual another any anyone appendix applicant applicants application applying appraisal
-    appraisals appraised appraiser approval approved apr are arm article as asian asking asset assets assistant
-    assuming at attached attorney available away back balance bankruptcy based basel basis because before behind
-    being below best between billing blank block born borrower borrowers both broke broker building business but
-    buyer buyers buying by calling can canadian cannot capacity cash catholic cell certain certificate chairman
-    chapter charge checking chinese city claim clear client clients close closing closings cltv co coborrower
-    code collateral commercial complete compliance confident confirmation confused consumer contact copy
-    cosigner cost could counsel credit credited creditor creditors currently customer customers cutoff data date
-    day days dear debt debtor debtors declined deed default delinquent denied deposit desk did director disabled
-    division divorced do dob document documents does doing done down draft dscr dti due dutch e each earlier
-    early earns effective eight either eligible email employed employee employer employment enclosed encumbered
-    entity equity escrow estate ethnic european even evening every everybody everyone everything evidence exempt
-    existing expected external fair family fax fee female few fico file final finance financial fine first five
-    fixed flood for foreclosure form former four fraud from full further general given glad going good grantor
-    great gross guarantee guarantor guarantors guaranty guide had happy hard has have hazard he head hello heloc
-    help her here hereby hi his hispanic holder home hope house houses how hr if ill im in income india indian
-    individual individuals info information initial inquiry instructions insured interest interested investment
-    investor is issue issuer it item items its japanese jewish joint jointly just know korean land last late
-    latino lead lease left legal lender lenders lending less let letter liability lien like limit limited limits
-    line list lives loan loans local location lost lot ltv madam maiden mail main major make male manager
-    mandatory many margin marital married maturity maximum me means member minimum minor mip miss missing mls
-    mobile monthly months more morning mortgagee mortgagor mortgagors most mr mrs ms muslim must my na name
-    named names nationality near needed net new newsletter next nine no nobody non none noreply not note notes
-    nothing notice notifications now number occupation occupied of officer ok okay on one only open operations
-    or order original other our out over owes own owner owners page paid part party past payee payment payments
-    payor pending per person personal persons phone place please pmi policy position possible president previous
-    primary principal prior problem program project proof properties property proposed protected purchase
-    purpose qualified question questions race rate rates ratio re ready real reason recent record recourse
-    refinance regards rejected relationship religion renter repay reply report request required requirement
-    requirements residence resident residential resides retired review right rights risk role s sale sales same
-    score scores second secondary section secured securities security see self seller sellers senior separate
-    service services seven several sex she short sign signatory signature since single sir six small so social
-    sole some somebody someone something sorry spanish speaking spouse ssn staff standard status steps still
-    stock street subject subordinate subpart such sufficient sum support sure table tax taxes tbd team telephone
-    ten tenant term terms test text thank thanks that the their them then there these they third this those
-    three through time title to today tomorrow total town transaction true trustee truth two type types u ucc
-    unable unavailable under undersigned underwriter underwriters underwriting unemployed unit unknown unless
-    unsecured until up upset urgent us use using valid valuation value variable various vendor vendors
+    """a ability about above accepting account accounts acquiring acquisition action address admin administrator
+    advance adverse affected after afternoon again age aged agent agricultural alert alerts all also always
+    american aml amortization amount amounts an analyst analyzing and annual another any anyone appendix
+    applicant applicants application applying appraisal appraisals appraised appraiser approval approved apr are
+    arm article artificial as asian asking asset assets assistant assuming at attached attorney available away
+    back balance balloon bank bankruptcy based basel basis because before behind being below beneficial best
+    between billing blank blanket block bond bonds born borrower borrowers borrowing both broke broker bsa
+    building business but buyer buyers buying by calling can canadian cannot capacity capital cash catholic cdd
+    cell certain certificate chairman chapter charge chattel checking chinese cip city claim clear client
+    clients close closing closings cltv co coborrower code collateral commercial common community complete
+    compliance condo condominium confident confirmation conforming confused construction consumer contact
+    continuation conventional copy cosigner cost could counsel covenant covenants credit credited creditor
+    creditors crop crops cure currently customer customers cutoff cyber data date day days dear debt debtor
+    debtors declined deed default deferred delinquent denied deposit desk did director disabled division
+    divorced do dob document documents does doing done down draft dscr dti due duplex dutch e each earlier early
+    earnest earns ecoa effective eight either eligible email employed employee employer employment enclosed
+    encumbered entity equipment equity escrow estate ethnic european evaluation even evening every everybody
+    everyone everything evidence exempt existing expected exposure external fair family farmland fax fcra fee
+    female few fico file filing final finance financial financing fine first five fixed fixtures flood floor for
+    forbearance foreclosure form former four fraud from full funding further gap general given glad glba going
+    good goods grantor great gross guarantee guarantor guarantors guaranty guide had happy hard has have hazard
+    he head hello heloc help her here hereby hi his hispanic hmda holder home hope house houses housing how hr
+    hybrid if ill im in income india indian individual individuals info information initial inquiry instructions
+    instrument instruments insured intangible intangibles intelligence interest interested inventory investment
+    investor is issue issuer it item items its japanese jewish joint jointly jumbo just know korean kyc land
+    lapse last late latino lead learning lease left legal lender lenders lending less let letter liability libor
+    lien like limit limited limits line list listed lives livestock loan loans local location lost lot ltv
+    machine machinery madam maiden mail main major make male manager mandatory manufactured many margin marital
+    married maturity maximum me means member mezzanine minimum minor mip miss missing mls mobile modification
+    modular monthly months more morning mortgage mortgagee mortgagor mortgagors most mr mrs ms multifamily
+    muslim must my na name named names nationality near needed net new newsletter next nine no nobody non
+    nonconforming none noreply not note notes nothing notice notifications now number occupation occupied of
+    officer ok okay on one only open operations or order original other our out over owes own owner owners
+    ownership page paid paper part party past patriot payee payment payments payor pending per perfection person
+    personal persons phone place placement plan please plus pmi policy position possible preferred president
+    previous primary prime principal prior priority private problem proceeds program project proof properties
+    property proposed protected purchase purpose qualified question questions race rate rates ratio raw re ready
+    real reason receivable receivables recent record recourse refinance regards reinvestment rejected
+    relationship religion rental renter repay reply report request required requirement requirements residence
+    resident residential resides respa retired reverse review revolver revolving right rights risk role s sale
+    sales same score scores second secondary secrecy section secured securities security see self seller sellers
+    senior separate service services seven several sex shares she short sign signatory signature since single
+    sir six small so social sofr sole some somebody someone something sorry spanish speaking spouse ssn staff
+    standard standby statement status steps still stock stocks street subject subordinate subpart such
+    sufficient sum support sure swingline table tangible tax taxes tbd team telephone ten tenant term terms test
+    text thank thanks that the their them then there these they third this those three through tila time title
+    to today tomorrow total town transaction treasuries trid true trustee truth two type types u ucc unable
+    unavailable under undersigned underwriter underwriters underwriting unemployed unit unknown unless unsecured
+    until up upset urgent us use using valid valuation value variable various vehicle vehicles vendor vendors
     verification very veteran vietnamese waiting was we webmaster week welcome well were what when where whether
-    which who whom whose why with within without work working worried would writing wrong year years yes
+    which who whom whose why with within without work working workout worried would writing wrong year years yes
     yesterday yet you your zip""".split()
 )
 

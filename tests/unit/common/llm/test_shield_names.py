@@ -55,6 +55,12 @@ def hidden(text: str, *more: str) -> list[str]:
         ("Name: Jane Roe", "Jane Roe"),
         ("Loan Officer: Jane Roe", "Jane Roe"),
         ("Signed by Jane Roe", "Jane Roe"),
+        # what is said of persons
+        ("Does Jane Roe qualify?", "Jane Roe"),
+        ("Is Jane Roe eligible?", "Jane Roe"),
+        ("why did Jane Roe apply?", "Jane Roe"),
+        ("What is Jane Roe's loan-to-value ratio?", "Jane Roe"),
+        ("Is Jane Roe’s house worth $250,000?", "Jane Roe"),
         # forms of address, mailboxes, signatures
         ("Ms. Roe asks.", "Roe"),
         ("Mr O'Brien asks.", "O Brien"),
@@ -114,6 +120,10 @@ def test_a_name_is_told_by_what_stands_around_it(text: str, name: str) -> None:
         "Client: Will May",
         "member FDIC",
         "Dear Mr. Chairman",
+        "Does Fannie Mae buy it? Does Regulation B apply? Is Raw Land eligible? Does Private Placement count?",
+        "Does Dodd Frank apply? Can Will Price pay? Does Metro Bank lend? Does Roe pay? Has Jane ROE!",
+        "Fannie Mae's rules, the Federal Reserve's, Wells Fargo's, Will Price's, Urban Development's, The Lender's",
+        "the rate is Prime Plus two, the lender is Acme Funding for now",
         "Ms. I asked",
         "12 Oak Dr Springfield is for sale, 5th Dr Reno too",
         "Help Desk <help@lender.example>",
@@ -202,7 +212,7 @@ def test_nobody_known_is_nobody_found() -> None:
 PIECES = (
     "I am ", "Mr. ", "A ", "Jane ", "<", "my name is ", "Borrower: ", "Name: ", "a", "A", "1", " ", "\n", "Roe, ",
     "Jane <", "Jane Jane Jane Jane <a@", "Borrower A and B and ", "Borrower: Jane Roe and ", "Mr. Aa Bb. ", "A.",
-    "regards\n", "Mr. Jane Roe Jane ", "A-", "A'", "call me a a ",
+    "regards\n", "Mr. Jane Roe Jane ", "A-", "A'", "call me a a ", "Aa Bb Cc's ", "Does Aa Bb a ", "Aa ",
 )  # fmt: skip
 
 
