@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from common.database.engine import create_engine_for, migrate
 from common.security import anonymous
+from common.security.limits import limits
 from tests import servers
 
 # A first call loads and compiles; the time limit of a test is pytest's.
@@ -75,6 +76,12 @@ def anonymous_access(request: pytest.FixtureRequest) -> Iterator[None]:
         anonymous.grant(servers.LOOPBACK)
     yield
     anonymous.withdraw()
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits() -> None:
+    """Each test begins with limits of which nothing is used up."""
+    limits.cache_clear()
 
 
 @pytest.fixture
