@@ -2,7 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.performance import cold_start, health, limits, logging, metrics, overhead, pii, regulations, serving, tracing
+from tests.performance import (
+    authentication,
+    cold_start,
+    health,
+    limits,
+    logging,
+    metrics,
+    overhead,
+    pii,
+    regulations,
+    serving,
+    tracing,
+)
 
 Rows = Sequence[tuple[str, str]]
 
@@ -12,6 +24,7 @@ TABLES: tuple[tuple[str, Callable[[], Rows]], ...] = (
     ("Telemetry, part by part: spans", tracing.measure),
     ("Telemetry, part by part: metrics", metrics.measure),
     ("Telemetry, part by part: log lines", logging.measure),
+    ("Authentication", authentication.measure),
     ("Limits and Idempotency-Keys", limits.measure),
     ("Health", health.measure),
     ("Cold start", cold_start.measure),

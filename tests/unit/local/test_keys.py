@@ -12,7 +12,7 @@ from common.security.api_keys import KnownKey, api_keys
 from common.security.principal import ROLES
 from local import loancheck
 from local.keys import table
-from tests.instances import fresh_instance
+from tests.instance import instance
 
 pytestmark = pytest.mark.keys
 
@@ -31,8 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         said = capsys.readouterr()
         return ended.value.code, said.out.splitlines(), said.err
 
-    monkeypatch.chdir(tmp_path)
-    with fresh_instance(tmp_path / "data", api_keys):
+    with instance(tmp_path):
         yield run
 
 

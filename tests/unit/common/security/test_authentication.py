@@ -17,10 +17,8 @@ from common.security import anonymous
 from common.security.api_keys import NewKey, api_keys
 from common.security.authentication import authenticate
 from common.security.callers import Callers
-from common.security.id_tokens import id_tokens
-from common.security.limits import limits
 from common.security.principal import ANONYMOUS, ROLES, Principal
-from tests.instances import fresh_instance
+from tests.instance import instance
 from tests.token_issuer import AUDIENCE, EMAIL, TokenIssuer, b64, token_issuer
 
 pytestmark = pytest.mark.keys
@@ -38,17 +36,17 @@ def issuer() -> Iterator[TokenIssuer]:
 
 
 @pytest.fixture
-def instance(issuer: TokenIssuer, tmp_path: Path) -> Iterator[None]:
+def configured(issuer: TokenIssuer, tmp_path: Path) -> Iterator[None]:
     given = {
         "GOOGLE_CERTS_URL": issuer.certs_url, "GOOGLE_ISSUERS": issuer.issuer, "GOOGLE_AUDIENCES": AUDIENCE,
         "GOOGLE_ACCOUNTS": f"{EMAIL}=service@acme", "FAILED_KEYS_LIMIT": "none",
     }  # fmt: skip
-    with fresh_instance(tmp_path, api_keys, id_tokens, limits, **given):
+    with instance(tmp_path, **given):
         yield
 
 
 @pytest.fixture
-def key(instance: None) -> NewKey:
+def key(configured: None) -> NewKey:
     return api_keys().create(role="analyst", tenant="acme")
 
 
@@ -83,7 +81,7 @@ def test_a_key_is_let_in_under_either_header(key: NewKey, callers: Callers) -> N
 
 @pytest.mark.parametrize("callers", CALLERS)
 def test_a_genuine_token_is_let_in_wherever_somebody_must_say_who_they_are(
-    instance: None, issuer: TokenIssuer, callers: Callers
+    configured: None, issuer: TokenIssuer, callers: Callers
 ) -> None:
     before = counted("token", "accepted")
     principal = ask(bearer(issuer.token()), callers)
@@ -175,13 +173,13 @@ printable = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_c
 )
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_headers_of_any_shape_are_let_in_or_raise_anything_else(
-    instance: None, headers: Headers, callers: Callers
+    configured: None, headers: Headers, callers: Callers
 ) -> None:
     with pytest.raises(Unauthenticated):
         ask(headers, callers)
 
 
-def test_the_person_at_this_machine_is_let_in_where_that_was_granted(instance: None) -> None:
+def test_the_person_at_this_machine_is_let_in_where_that_was_granted(configured: None) -> None:
     here = [("Host", "127.0.0.1:8000")]
     with pytest.raises(Unauthenticated):
         ask(here, address="127.0.0.1")
@@ -194,7 +192,7 @@ def test_the_person_at_this_machine_is_let_in_where_that_was_granted(instance: N
         ask(here)  # from elsewhere
 
 
-def test_who_comes_with_a_wrong_key_is_not_taken_for_somebody_without_one(instance: None) -> None:
+def test_who_comes_with_a_wrong_key_is_not_taken_for_somebody_without_one(configured: None) -> None:
     anonymous.grant("127.0.0.1")
     for headers in (api_key(""), api_key("wrong"), bearer("wrong"), [("Authorization", "Basic YTpi")]):
         with pytest.raises(Unauthenticated):
@@ -202,7 +200,7 @@ def test_who_comes_with_a_wrong_key_is_not_taken_for_somebody_without_one(instan
 
 
 def test_after_too_many_refusals_an_address_is_not_looked_at_any_more(issuer: TokenIssuer, tmp_path: Path) -> None:
-    with fresh_instance(tmp_path, api_keys, id_tokens, limits, FAILED_KEYS_LIMIT="3/hour"):
+    with instance(tmp_path, FAILED_KEYS_LIMIT="3/hour"):
         key = api_keys().create(role="viewer")
         for wrong in (api_key("wrong"), bearer("a.b.c"), api_key("x") + bearer("y")):
             with pytest.raises(Unauthenticated):
@@ -215,7 +213,7 @@ def test_after_too_many_refusals_an_address_is_not_looked_at_any_more(issuer: To
 
 
 def test_who_comes_with_nothing_is_no_guesser(tmp_path: Path) -> None:
-    with fresh_instance(tmp_path, api_keys, limits, FAILED_KEYS_LIMIT="1/hour"):
+    with instance(tmp_path, FAILED_KEYS_LIMIT="1/hour"):
         key = api_keys().create(role="viewer")
         for _ in range(3):
             with pytest.raises(Unauthenticated):
@@ -226,7 +224,7 @@ def test_who_comes_with_nothing_is_no_guesser(tmp_path: Path) -> None:
 def test_keys_that_are_away_are_a_503_and_no_401(tmp_path: Path, free_port: int, issuer: TokenIssuer) -> None:
     url = f"http://127.0.0.1:{free_port}/certs"
     given = {"GOOGLE_CERTS_URL": url, "GOOGLE_AUDIENCES": AUDIENCE, "GOOGLE_ACCOUNTS": f"{EMAIL}=service"}
-    with fresh_instance(tmp_path, api_keys, id_tokens, limits, **given):
+    with instance(tmp_path, **given):
         before = counted("token", "unavailable")
         with pytest.raises(Unavailable):
             ask(bearer(issuer.token()))

@@ -30,7 +30,7 @@ from common.security.keyring import KeyRing, key_ring
 from common.security.principal import ROLES, Principal
 from common.settings import InvalidSettings
 from tests import servers
-from tests.instances import fresh_instance
+from tests.instance import instance
 from tests.log_lines import log_lines
 from tests.token_issuer import AUDIENCE, EMAIL, TokenIssuer, b64, jwk, rsa_key, token_issuer
 
@@ -464,7 +464,7 @@ def test_the_settings_say_whose_tokens_are_let_in(issuer: TokenIssuer, tmp_path:
         "GOOGLE_CERTS_URL": issuer.certs_url, "GOOGLE_ISSUERS": issuer.issuer, "GOOGLE_ACCOUNTS": f"{EMAIL}=viewer",
         "GOOGLE_AUDIENCES": f"https://other.run.app, {AUDIENCE}",
     }  # fmt: skip
-    with fresh_instance(tmp_path, id_tokens, **given):
+    with instance(tmp_path, **given):
         mark = key_ring().mac("mark", EMAIL.encode())[:16]
         assert id_tokens().check(issuer.token()) == Principal(
             id=f"account:{mark}", tenant="default", scopes=ROLES["viewer"]
