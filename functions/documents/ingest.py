@@ -13,6 +13,7 @@ from common.knowledge.store import Document, PutResult, knowledge_store
 from common.llm.spent import recording
 from common.problems import FieldError, InvalidRequest, NotFound
 from common.request_head import Correlation
+from common.security.allowance import check_allowance
 from common.security.audit import Event, Fact, record
 from common.security.keyring import key_ring
 from common.security.principal import Principal
@@ -29,6 +30,7 @@ def put_documents(request: DocumentsRequest, correlation: Correlation, principal
 
     Raises:
         InvalidRequest: a document or their number breaks a rule; nothing was stored.
+        QuotaExceeded: the principal's tokens or money of the day are used up; nothing was stored.
         VectorsUnavailable, WriteContended: try again; what is stored by then counts as unchanged.
     """
     check_sizes(request, settings())
@@ -37,6 +39,8 @@ def put_documents(request: DocumentsRequest, correlation: Correlation, principal
         for one in request.documents
     ]
     check_documents(given)
+    if settings().embedding_model != "embedded":
+        check_allowance(principal, settings(), engine(), datetime.now(UTC))
     ring = key_ring()  # before all else: what cannot be audited is not done
     result: PutResult | None = None
     with recording() as calls:

@@ -18,6 +18,8 @@ from common.logging import component_logger, frames_of
 from common.metrics import metrics_collector
 from common.once import once
 from common.problems import FieldError, Forbidden, InvalidRequest
+from common.security.allowance import check_allowance
+from common.security.principal import Principal
 from common.settings import Settings, settings
 from common.telemetry import semconv
 from common.tracing import tell_span, trace_intent_classifier, trace_sync
@@ -51,7 +53,8 @@ log = component_logger("query")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What answering needs, made once per instance. `retriever` opens the indexes on first use."""
+    """What answering needs, made once per instance. `retriever` opens the indexes on first use; `allow` refuses a
+    principal whose allowance of the day is used up."""
 
     settings: Settings
     agents: Mapping[str, AgentCard]
@@ -59,6 +62,7 @@ class Service:
     sessions: SessionStore
     model: ChatModel
     embedded_model: ChatModel
+    allow: Callable[[Principal], None]
     retriever: "Callable[[], Retriever]"
     clock: Callable[[], datetime]
 
@@ -84,6 +88,7 @@ def answer(call: Call[QueryRequest]) -> QueryAnswer | EventStream:
         InvalidRequest: the message or the agent's name cannot be used.
         Forbidden: the principal may not use the agent.
         NotFound: the principal's tenant has no such session.
+        QuotaExceeded: the principal's tokens or money of the day are used up.
     """
     ready = service()
     work = _begin(ready, call)
@@ -104,6 +109,7 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
         raise InvalidRequest(reason, errors=[FieldError(pointer="/agent", detail=reason)])
     if screened.signals:
         metrics_collector.record_rejection("injection")
+    ready.allow(call.principal)
     session_id = ready.sessions.open(call.body.session_id, call.principal)
     is_new = call.body.session_id is None
     return _Work(
@@ -360,6 +366,7 @@ def service() -> Service:
         sessions=SessionStore(engine(), clock=_now, new_id=lambda: secrets.token_hex(16), ring=key_ring),
         model=chat_model(),
         embedded_model=ExtractiveModel(answer_words=settings().answer_words),
+        allow=lambda principal: check_allowance(principal, settings(), engine(), _now()),
         retriever=retriever,
         clock=_now,
     )

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, RowMapping, select
 
-from common.database.engine import read
+from common.costs.ledger import LedgerEntry, add
+from common.database.engine import read, write
 from common.database.tables import audit_events, ledger_entries
 from common.knowledge.store import KnowledgeStore
 from common.knowledge.vectors import MemoryVectors
@@ -15,7 +17,7 @@ from common.llm.chat import ModelAnswerUnusable
 from common.llm.gemini import gemini_client
 from common.llm.gemini_embeddings import GeminiEmbedder
 from common.llm.resilience import Policy
-from common.problems import InvalidRequest, NotFound
+from common.problems import InvalidRequest, NotFound, QuotaExceeded
 from common.request_head import Correlation
 from common.security.key_encryption import KeysUnavailable
 from common.security.keyring import KeyRing
@@ -204,3 +206,23 @@ class TestWithGeminisEmbedder:
 def test_the_embedded_embedder_leaves_no_entry(sqlite_database: Engine) -> None:
     ingest.put_documents(request(GOOD), CORRELATION, ACME)
     assert billed(sqlite_database) == []
+
+
+def test_after_a_days_allowance_nothing_is_embedded_where_that_costs(
+    sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = load_settings(gemini_api_key="key", embedding_model="gemini-embedding-001", daily_tokens=1)
+    monkeypatch.setattr(ingest, "settings", lambda: limited)
+    ingest.put_documents(request(GOOD), CORRELATION, ACME)
+    spent = LedgerEntry(
+        created_at=datetime.now(UTC), request_id="r0", trace_id="0" * 32, tenant=ACME.tenant, principal=ACME.id,
+        step="embed", provider="gcp.gemini", model_asked="m", duration_ms=1.0, outcome="ok", input_tokens=1,
+    )  # fmt: skip
+    with write(sqlite_database) as connection:
+        add(connection, [spent])
+    with pytest.raises(QuotaExceeded):
+        ingest.put_documents(request({**GOOD, "id": "b"}), CORRELATION, ACME)
+    with pytest.raises(NotFound):
+        ingest.get_document("b", ACME)
+    monkeypatch.setattr(ingest, "settings", lambda: load_settings(gemini_api_key="key", daily_tokens=1))
+    ingest.put_documents(request({**GOOD, "id": "b"}), CORRELATION, ACME)

@@ -17,8 +17,9 @@ from common.database.tables import ledger_entries, turns
 from common.function import Call, EventStream
 from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, ModelTimeout, Passage, TokenUsage
 from common.metrics import REGISTRY
-from common.problems import Forbidden, InvalidRequest, NotFound
+from common.problems import Forbidden, InvalidRequest, NotFound, QuotaExceeded
 from common.request_head import Correlation
+from common.security.allowance import check_allowance
 from common.security.encryption import TURN_CONTENT, Sealer
 from common.security.principal import Principal
 from common.settings import load_settings
@@ -163,6 +164,7 @@ def service(
         sessions=SessionStore(sqlite_database, clock=lambda: NOW, new_id=lambda: next(ids), ring=lambda: ring),
         model=model,
         embedded_model=FakeModel(provider="embedded", model="extractive"),
+        allow=lambda _principal: None,
         retriever=lambda: retriever,  # type: ignore[return-value,arg-type]  # only `retrieve` is used
         clock=lambda: NOW,
     )
@@ -235,6 +237,22 @@ def test_no_model_is_called_once_the_time_is_up(model: FakeModel) -> None:
     answer = answering.answer(call(ON_LENDING, seconds=0))
     assert isinstance(answer, QueryAnswer)
     assert (answer.degraded, answer.usage.cost_usd) == (["model"], Decimal(0))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_after_a_days_allowance_nothing_is_begun(
+    service: Service, sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    allowance = load_settings(gemini_api_key="key", daily_tokens=2_400_000, daily_usd=0)
+    limited = replace(service, allow=lambda principal: check_allowance(principal, allowance, sqlite_database, NOW))
+    monkeypatch.setattr(answering, "service", lambda: limited)
+    ask(ON_LENDING)
+    with pytest.raises(QuotaExceeded):
+        answering.answer(call(ON_LENDING, stream=stream))
+    with read(sqlite_database) as connection:
+        assert len(connection.execute(select(turns.c.id)).all()) == 1
+        assert len(connection.execute(select(ledger_entries.c.id)).all()) == 2
+    answering.answer(call(ON_LENDING, principal=OTHER))
 
 
 def test_a_call_without_counts_costs_nobody_knows_what(service: Service, model: FakeModel) -> None:
