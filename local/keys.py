@@ -1,4 +1,4 @@
-"""`loancheck keys create | list | rotate | revoke`: the API keys of whoever calls this installation.
+"""`loancheck keys create | list | rotate | revoke | rotate-data`: who may call this installation, and what seals it.
 
 A key is printed once, alone on the last line of stdout, where a script can take it; it cannot be shown again.
 """
@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # the database comes with the command that needs it, not with
 
 MAX_DAYS = 3_650
 
-app = typer.Typer(help="Give out API keys, and take them back.", rich_markup_mode=None)
+UNREADABLE = 1
+
+app = typer.Typer(help="Give out API keys, and take them back; rotate the data key.", rich_markup_mode=None)
 
 KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="The key's id, the part between lcc_ and the secret.")]
 TenantOption = Annotated[str | None, typer.Option(help="Only the keys of this tenant.")]
@@ -70,6 +72,23 @@ def revoke(key_id: KeyArgument) -> None:
         was_let_in = keys.revoke(key_id)
     after = "let in no more" if was_let_in else "let in no more; it was not before, either"
     typer.echo(f"The key {key_id} is {after}.")
+
+
+@app.command("rotate-data")
+def rotate_data() -> None:
+    """Make a new data key, and encrypt all that is stored about persons anew by it, while everything runs on.
+
+    May be stopped at any time and run again. Exit code 0: all is sealed by the new key. 1: some cannot be opened.
+    """
+    from local import rotating
+    from local.state import check_writable
+
+    check_writable(settings().data_dir)
+    done = rotating.rotate_data(lambda words: typer.echo(words, err=True))
+    for line in rotating.in_words(done):
+        typer.echo(line)
+    if done.unreadable:
+        raise typer.Exit(UNREADABLE)
 
 
 def table(keys: "Sequence[KnownKey]") -> str:

@@ -13,11 +13,12 @@ from common.database import engine as database
 from common.database.engine import read, write
 from common.database.tables import data_keys
 from common.problems import problem_document
-from common.security import encryption, keyring
+from common.security import encryption
 from common.security.encryption import API_KEY_LABEL, TURN_CONTENT, CannotOpen, Sealer, prefix_of, sealer
 from common.security.key_encryption import FileKey, key_encryption_keys
 from common.security.keyring import KeyRing
 from common.settings import settings
+from tests.instance import instance
 
 CONTENT = b"Jane Roe asks: what is my LTV?"
 ROW = "4f2a"
@@ -45,16 +46,9 @@ def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture
-def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """This process as an instance with a DATA_DIR of its own."""
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    factories = (settings, database.engine, keyring.key_ring, encryption.sealer)
-    for factory in factories:
-        factory.cache_clear()
-    yield
-    database.engine().dispose()
-    for factory in factories:
-        factory.cache_clear()
+def own_instance(tmp_path: Path) -> Iterator[None]:
+    with instance(tmp_path):
+        yield
 
 
 @given(content=st.binary(max_size=2_000), column=st.text(max_size=40), row=st.text(max_size=40))
@@ -142,7 +136,7 @@ def test_an_error_tells_neither_the_content_nor_the_key(sealing: Sealer) -> None
     )
 
 
-def test_keys_made_in_a_transaction_go_with_it(instance: None, database: Engine) -> None:
+def test_keys_made_in_a_transaction_go_with_it(own_instance: None, database: Engine) -> None:
     with write(database) as connection:
         lost = Sealer.on(connection).seal(CONTENT, TURN_CONTENT, ROW)
         connection.rollback()
@@ -157,7 +151,7 @@ def test_keys_made_in_a_transaction_go_with_it(instance: None, database: Engine)
             later.open(lost, TURN_CONTENT, ROW)
 
 
-def test_an_instance_has_one_sealer_over_its_own_database(instance: None) -> None:
+def test_an_instance_has_one_sealer_over_its_own_database(own_instance: None) -> None:
     sealed = sealer().seal(CONTENT, TURN_CONTENT, ROW)
     assert sealer() is sealer()
     another = Sealer(KeyRing.over(database.engine(), key_encryption_keys(settings())))

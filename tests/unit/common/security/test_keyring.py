@@ -21,7 +21,8 @@ from common.database.tables import data_keys
 from common.security import keyring
 from common.security.key_encryption import CannotOpen, FileKey
 from common.security.keyring import PURPOSES, REFRESH_SECONDS, KeyRing, StoredKey, key_ring
-from common.settings import InvalidSettings, settings
+from common.settings import InvalidSettings
+from tests.instance import instance
 
 ROOT = Path(__file__).parents[4]
 WRAPPING = FileKey(bytes(32))
@@ -314,21 +315,15 @@ def test_keys_are_made_in_the_transaction_that_the_ring_is_on(database: Engine) 
     assert KeyRing.over(database, [WRAPPING]).mac("mark", b"jane") == mac
 
 
-def test_an_instance_has_one_ring_complete_from_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    factories = (settings, engine_module.engine, key_ring)
-    for factory in factories:
-        factory.cache_clear()
-    ring = key_ring()
-    assert key_ring() is ring
-    engine = engine_module.engine()
-    with write(engine), statements(engine) as seen:  # within a transaction that writes nothing waits
-        ring.mac("audit", b"")
-    assert seen == []
-    assert (tmp_path / "keys" / "key-encryption-key").stat().st_mode & 0o777 == 0o600
-    engine.dispose()
-    for factory in factories:
-        factory.cache_clear()
+def test_an_instance_has_one_ring_complete_from_the_start(tmp_path: Path) -> None:
+    with instance(tmp_path):
+        ring = key_ring()
+        assert key_ring() is ring
+        engine = engine_module.engine()
+        with write(engine), statements(engine) as seen:  # within a transaction that writes nothing waits
+            ring.mac("audit", b"")
+        assert seen == []
+        assert (tmp_path / "keys" / "key-encryption-key").stat().st_mode & 0o777 == 0o600
 
 
 def test_keys_of_more_purposes_than_ours_are_left_alone(sqlite_database: Engine, make: Callable[[], KeyRing]) -> None:
