@@ -2,8 +2,10 @@
 
 import ipaddress
 import itertools
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from common.database.engine import create_engine_for, migrate
 from common.security import anonymous
 from common.security.limits import limits
 from tests import servers
+
+# What a test leaves to the settings is kept apart from the project's folder, and from another process of these tests.
+_state = tempfile.TemporaryDirectory(prefix="loancheck-tests-")
+os.environ["DATA_DIR"] = _state.name
 
 # A first call loads and compiles; the time limit of a test is pytest's.
 hypothesis.settings.register_profile("without deadlines", deadline=None)

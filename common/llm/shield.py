@@ -4,9 +4,7 @@ Looked for are the kinds of common/pii.py, names as far as the request tells the
 postal addresses (common/llm/shield_addresses.py). Amounts, rates and dates stay: they are what is asked about.
 """
 
-import hmac
 import re
-import secrets
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +17,6 @@ from common.llm.shield_names import Names, names_in
 from common.llm.shield_placeholders import ADDRESS, NAME, TEXT, Placeholders, Restoration, lookalikes
 from common.once import once
 from common.pii import detect
-from common.settings import settings
 
 if TYPE_CHECKING:
     from common.llm.embeddings import Embedder, FloatMatrix, FloatVector
@@ -39,14 +36,14 @@ Place = tuple[int, int, str]
 
 @once
 def shield_key() -> bytes:
-    """This instance's key of placeholders, 32 bytes: from PSEUDONYM_KEY, so that instances agree, or random without it.
+    """This product's key of placeholders, 32 bytes: instances that share a database make the same ones.
 
-    The one place where the key comes from. A key ring takes the place of the setting here.
+    Raises:
+        InvalidSettings, DatabaseUnavailable, KeysUnavailable: as `common.security.keyring.key_ring`.
     """
-    chosen = settings().pseudonym_key
-    if chosen is None:
-        return secrets.token_bytes(32)
-    return hmac.digest(chosen.get_secret_value().encode(), b"placeholders of the PII shield", "sha256")
+    from common.security.keyring import key_ring
+
+    return bytes.fromhex(key_ring().mac("shield", b"placeholders"))
 
 
 class ShieldedModel:

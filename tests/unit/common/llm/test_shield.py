@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from common.llm.gemini import GeminiModel, gemini_client
 from common.llm.gemini_embeddings import GeminiEmbedder
 from common.llm.resilience import Policy
 from common.llm.shield import INSTRUCTION, ShieldedEmbedder, ShieldedModel, shield_key
-from common.settings import Settings, load_settings
 from tests.gemini_server import Behaviour, GeminiServer
+from tests.instance import instance
 
 KEY = b"k" * 32
 AWS_KEY = "AKIA" + "Q7ZR2M5XK3WT4VB6"  # of the form, and nobody's
@@ -235,34 +236,15 @@ def test_it_goes_by_the_models_names() -> None:
     assert (model.provider, model.model) == ("parrot", "parrot-1")
 
 
-@pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    def give(**overrides: object) -> None:
-        chosen: Settings = load_settings(**overrides)
-        monkeypatch.setattr(shield, "settings", lambda: chosen)
-        shield_key.cache_clear()
-
-    yield give
-    shield_key.cache_clear()
-
-
-def test_instances_with_one_pseudonym_key_share_a_key_that_is_not_it(given: Callable[..., None]) -> None:
-    given(pseudonym_key="a key of the desk's own")
-    one = shield_key()
-    given(pseudonym_key="a key of the desk's own")
-    assert shield_key() == one != b"a key of the desk's own"
-    given(pseudonym_key="another key of the desk")
-    assert shield_key() != one
-    assert len(one) == 32
-
-
-def test_without_a_setting_each_process_has_a_key_of_its_own(given: Callable[..., None]) -> None:
-    given()
-    one = shield_key()
-    assert shield_key() is one
-    given()
-    assert shield_key() != one
-    assert len(one) == 32
+def test_instances_of_one_database_share_a_key_and_others_have_another(tmp_path: Path) -> None:
+    keys = []
+    for name in ("one", "one", "two"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        with instance(tmp_path / name):
+            keys.append(shield_key())
+            assert shield_key() is keys[-1]
+    assert keys[0] == keys[1] != keys[2]
+    assert all(len(key) == 32 for key in keys)
 
 
 # Through the real client library.
