@@ -12,7 +12,8 @@ import re
 import secrets
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from string import ascii_letters, digits
@@ -43,6 +44,7 @@ MAX_LABEL_CHARACTERS = 200
 MAX_OVERLAP_HOURS = 24 * 30
 CACHED_KEYS = 10_000
 USE_NOTED_EVERY_SECONDS = 60.0
+USE_WAITS_MS = 100  # for whoever writes meanwhile: a request waits for its own writes, not for this one
 
 State = Literal["active", "rotated", "expired", "revoked"]
 
@@ -249,7 +251,7 @@ class ApiKeys:
                 return
             self._noted[key_id] = True
         try:
-            with database.write(self._engine) as connection:
+            with _hurried(self._engine) as connection:
                 is_older = or_(table.c.last_used_at.is_(None), table.c.last_used_at < at)
                 connection.execute(update(table).where(table.c.id == key_id, is_older).values(last_used_at=at))
         except SQLAlchemyError as error:
@@ -274,6 +276,21 @@ def api_keys() -> ApiKeys:
 _BY_ID = select(table).where(table.c.id == bindparam("id"))
 # One row of one text, whether there is such a key or not: reading more of those that are there would take longer.
 _HASH_BY_ID = select(func.coalesce(func.max(table.c.secret_hash), _NOBODYS_HASH)).where(table.c.id == bindparam("id"))
+
+
+@contextmanager
+def _hurried(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes one row, or gives up after `USE_WAITS_MS` where another one is in its way."""
+    with engine.connect() as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {USE_WAITS_MS}")
+            yield connection
+            return
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {USE_WAITS_MS}")
+        try:
+            yield connection
+        finally:  # the connection goes back to the pool
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {database.SQLITE_BUSY_SECONDS * 1_000}")
 
 
 def _locked(connection: Connection, key_id: str) -> Row[Any]:

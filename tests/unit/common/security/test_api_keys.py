@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, update
 
-from common.database.engine import DatabaseUnavailable, create_engine_for, read, write
+from common.database.engine import SQLITE_BUSY_SECONDS, DatabaseUnavailable, create_engine_for, read, write
 from common.database.tables import api_keys as table
 from common.database.tables import audit_events
 from common.metrics import exposition
@@ -292,19 +291,28 @@ def test_a_wrong_secret_is_no_use(keys: ApiKeys) -> None:
     assert only(keys, made).last_used_at is None
 
 
-def test_a_use_that_cannot_be_noted_costs_nobody_the_answer(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_use_that_another_writer_keeps_from_being_noted_costs_nobody_the_answer(
+    keys: ApiKeys, database: Engine
+) -> None:
     made = keys.create(role="viewer")
+    with write(database) as connection:
+        connection.execute(update(table).values(tenant="acme"))
+        with log_lines() as lines:
+            begun = time.monotonic()
+            assert keys.check(made.text) is not None
+            assert time.monotonic() - begun < 5
+    assert [(line["event"], line["error_type"]) for line in lines] == [("key.use_not_noted", "OperationalError")]
+    counted = 'assistant_errors_total{component="security",error_type="OperationalError"}'
+    assert counted in exposition(None)[0].decode()
+    assert only(keys, made).last_used_at is None
 
-    def broken(_engine: Engine) -> ExitStack:
-        raise DatabaseUnavailable
 
-    monkeypatch.setattr("common.security.api_keys.database.write", broken)
-    with log_lines() as lines:
-        assert keys.check(made.text) is not None
-    assert [(line["event"], line["error_type"]) for line in lines] == [("key.use_not_noted", "DatabaseUnavailable")]
-    assert (
-        'assistant_errors_total{component="security",error_type="DatabaseUnavailable"}' in exposition(None)[0].decode()
-    )
+def test_noting_a_use_leaves_other_writers_their_patience(sqlite_database: Engine) -> None:
+    ring = ring_over(sqlite_database)
+    keys = ApiKeys(sqlite_database, ring=lambda: ring)
+    keys.check(keys.create(role="viewer").text)
+    with sqlite_database.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == SQLITE_BUSY_SECONDS * 1_000
 
 
 def test_a_database_that_is_away_is_not_a_wrong_key(ring: KeyRing, keys: ApiKeys, free_port: int) -> None:
