@@ -8,7 +8,8 @@ the exports in the archive: checkpoints that the chain must still pass through.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
@@ -141,7 +142,8 @@ def verify(connection: Connection, mac: Mac, checkpoints: Mapping[int, str] | No
     `checkpoints` are signatures by number, of events that the archive holds. Memory does not grow with the chain.
     """
     walk = Walk(mac, checkpoints)
-    broken = walk.through(entries(connection))
+    with closing(entries(connection)) as stored:
+        broken = walk.through(stored)
     if broken is not None:
         head = connection.execute(select(audit_head.c.number)).scalar()
         is_beyond = isinstance(head, int) and broken.number > head
@@ -149,13 +151,17 @@ def verify(connection: Connection, mac: Mac, checkpoints: Mapping[int, str] | No
     return _ended_at_head(connection, walk) or walk.ended()
 
 
-def entries(connection: Connection, *, above: int = 0, limit: int | None = None) -> Iterator[Entry]:
-    """Stored events in order, from number `above` + 1 on; without `above` also those that no number could be given."""
+def entries(connection: Connection, *, above: int = 0, limit: int | None = None) -> Generator[Entry]:
+    """Stored events in order, from number `above` + 1 on; without `above` also those that no number could be given.
+
+    Whoever does not read to the end closes it: PostgreSQL keeps the rest ready.
+    """
     statement = select(*_COLUMNS).order_by(audit_events.c.number).limit(limit)
     if above:
         statement = statement.where(audit_events.c.number > above)
     options: dict[str, Any] = {"stream_results": True, "yield_per": BATCH}  # Any: as SQLAlchemy types them
-    yield from map(_entry, connection.execute(statement.execution_options(**options)))
+    with connection.execute(statement.execution_options(**options)) as rows:
+        yield from map(_entry, rows)
 
 
 def newest(

@@ -134,7 +134,7 @@ class Refusals:
             self._put_back(taken)
             kind, count = type(error).__name__, sum(one.count for one in taken)
             log.error("refusals.not_recorded", count=count, error_type=kind)
-            metrics_collector.record_error("security", kind)
+            metrics_collector.record_error("audit", kind)
             return False
         return True
 

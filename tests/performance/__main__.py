@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from tests.performance import (
+    audit,
     authentication,
     cold_start,
+    encryption,
     health,
     limits,
     logging,
@@ -26,6 +28,8 @@ TABLES: tuple[tuple[str, Callable[[], Rows]], ...] = (
     ("Telemetry, part by part: log lines", logging.measure),
     ("Authentication", authentication.measure),
     ("Limits and Idempotency-Keys", limits.measure),
+    ("Audit", audit.measure),
+    ("Encryption", encryption.measure),
     ("Health", health.measure),
     ("Cold start", cold_start.measure),
 )
