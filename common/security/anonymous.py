@@ -15,7 +15,7 @@ from common.settings import InvalidSettings, Settings, settings
 
 log = component_logger("security")
 
-_PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+_PROXY_HEADERS = ("forwarded", "x-forwarded-", "x-real-ip", "via")  # what a proxy's headers begin with
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
 _granted_hosts: set[str] = set()  # of this process; the one that serves is the one that grants
@@ -70,7 +70,7 @@ def is_granted(request: flask.Request, address: str) -> bool:
         bool(_granted_hosts)
         and is_loopback(request.remote_addr or "")
         and is_loopback(address)
-        and not any(name in request.headers for name in _PROXY_HEADERS)
+        and not any(name.lower().startswith(_PROXY_HEADERS) for name, _ in request.headers)
         and _LOCAL_HOST.fullmatch(request.headers.get("Host", "")) is not None
         and _is_from_here(request)
     )

@@ -84,7 +84,7 @@ def test_somebody_elsewhere_is_not_let_in(remote: str, address: str) -> None:
     assert not is_let_in(remote=remote, address=address)
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"])
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Real-IP", "Via"])
 @pytest.mark.parametrize("value", ["127.0.0.1", ""])
 def test_whoever_comes_through_a_proxy_is_not_let_in(header: str, value: str) -> None:
     anonymous.grant(HERE)
