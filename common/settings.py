@@ -85,6 +85,12 @@ class Settings(Described):
         "closed",
         description="closed: what is limited is refused (503) until Redis is back; open: each instance counts alone.",
     )
+    limit_factor: float = setting(
+        1.0,
+        gt=0,
+        le=10_000,
+        description="What the limits that routes have for one principal are multiplied by, as 2 for twice as many.",
+    )
     address_limit: str = setting(
         "600/minute", description="Requests from one address on one route, as in 600/minute; none for no limit."
     )

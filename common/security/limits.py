@@ -71,6 +71,7 @@ class Limits:
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         from common.security.limit_storage import MemoryCounters, RedisCounters
 
+        self._factor = settings.limit_factor
         self._address = _setting_limit(settings.address_limit, "ADDRESS_LIMIT")
         self._failed_keys = _setting_limit(settings.failed_keys_limit, "FAILED_KEYS_LIMIT")
         self._when_away = settings.when_redis_is_away
@@ -81,7 +82,8 @@ class Limits:
         self._in_flight = _InFlight(settings.max_concurrent_requests)
 
     def check(self, route_key: str, limit: str, principal_id: str, address_group: str) -> LimitState:
-        """Count one request to the route `route_key`, whose limit for each principal is `limit` ("60/minute").
+        """Count one request to the route `route_key`, whose limit for each principal is `limit` ("60/minute"), times
+        `Settings.limit_factor`.
 
         "none" counts nothing, not by address either: a probe must neither be used up nor need Redis.
 
@@ -92,7 +94,7 @@ class Limits:
         """
         if limit == NONE:
             return UNLIMITED
-        policies = [_Policy("principal", _window("principal", _parsed(limit), route_key, principal_id))]
+        policies = [_Policy("principal", _window("principal", _parsed(limit, self._factor), route_key, principal_id))]
         if self._address is not None:
             policies.append(_Policy("address", _window("address", self._address, route_key, address_group)))
         found = self._count(policies, take=True)
@@ -269,10 +271,11 @@ def _refuse_what_is_used_up(policies: Sequence[_Policy], found: "Sequence[Left]"
 
 
 @lru_cache(maxsize=256)
-def _parsed(limit: str) -> "RateLimitItem":
+def _parsed(limit: str, factor: float) -> "RateLimitItem":
     from common.security.limit_storage import limit_of
 
-    return limit_of(limit)
+    item = limit_of(limit)
+    return type(item)(max(1, round(item.amount * factor)), item.multiples)
 
 
 def _setting_limit(limit: str, setting: str) -> "RateLimitItem | None":

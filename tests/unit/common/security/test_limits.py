@@ -64,6 +64,14 @@ def test_an_answer_tells_both_limits_and_what_is_left_of_them(made: Callable[...
     }
 
 
+@pytest.mark.parametrize(("factor", "amount"), [(2, 10), (0.5, 2), (0.001, 1)])
+def test_what_routes_let_through_may_be_multiplied(made: Callable[..., Limits], factor: float, amount: int) -> None:
+    limits = made(limit_factor=factor)
+    assert passes(limits, 20) == amount
+    policy = limits.check(ROUTE, "5/minute", "other", "a").headers["RateLimit-Policy"]
+    assert policy.startswith(f'"principal";q={amount};w=60')
+
+
 def test_a_refusal_says_when_to_come_again_and_which_limit_it_was(made: Callable[..., Limits], clock: Clock) -> None:
     limits = made()
     assert passes(limits, 2, limit="2/minute") == 2
