@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 Action = Literal[
     "key.created", "key.rotated", "key.revoked", "data_key.rotated",
     "document.stored", "document.deleted",
-    "session.deleted",
     "access.refused",
     "person.exported", "person.erased", "retention.applied",
-    "report.run", "audit.exported", "audit.verified", "settings.changed",
+    "report.run", "audit.exported", "settings.changed",
 ]  # fmt: skip
 """All that is audited. A new one is a line here, at most 32 characters long."""
 
