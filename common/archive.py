@@ -313,7 +313,13 @@ def _google(endpoint: str | None) -> _Files:
     from gcsfs.core import GCSFileSystem  # type: ignore[import-untyped]  # ships no types
 
     sign_in = "anon" if (endpoint or "").startswith("http://") else "google_default"
-    made = GCSFileSystem(endpoint_url=endpoint, token=sign_in, requests_timeout=ANSWER_SECONDS, **_UNCACHED)
+    made = GCSFileSystem(
+        endpoint_url=endpoint,
+        token=sign_in,
+        requests_timeout=ANSWER_SECONDS,
+        consistency="md5",  # of what arrived: the client marks a file's end by a text that it may itself hold
+        **_UNCACHED,
+    )
     return cast("_Files", made)
 
 

@@ -4,6 +4,8 @@ It knows what is tested here: upload in one request, with the condition that the
 metadata and deletion. Source: https://cloud.google.com/storage/docs/json_api/v1/objects
 """
 
+import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         boundary = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {self.headers['Content-Type']}\n\n".encode())
         line = f"--{boundary.get_boundary()}".encode()
-        _, head, content, _ = body.split(line)
+        _, head, content, *_ = body.split(line)
         return json.loads(head.partition(b"\n\n")[2]), content.partition(b"\n\n")[2].removesuffix(b"\n")
 
     def _refuse(self, status: int) -> None:
@@ -101,7 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _metadata(bucket: str, key: str, content: bytes) -> dict[str, str]:
-    return {"kind": "storage#object", "bucket": bucket, "name": key, "size": str(len(content)), "generation": "1"}
+    md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    common = {"kind": "storage#object", "bucket": bucket, "name": key, "generation": "1"}
+    return {**common, "size": str(len(content)), "md5Hash": md5}
 
 
 def _listing(bucket: str, objects: dict[str, bytes], prefix: str, delimiter: str) -> dict[str, object]:

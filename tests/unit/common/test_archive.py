@@ -310,6 +310,12 @@ def test_a_store_that_cannot_be_reached_is_unavailable(free_port: int) -> None:
         kept.write_new("a", b"")
 
 
+def test_a_file_that_did_not_arrive_whole_is_told(google: GoogleStorage) -> None:
+    kept = archive_for(load_settings(archive_url="gs://examples", archive_endpoint=google.url))
+    with pytest.raises(ArchiveUnavailable):
+        kept.write_new("a", b"one\n--==0==\ntwo")
+
+
 def test_over_plain_http_nobody_signs_in_to_google(google: GoogleStorage) -> None:
     archive_for(load_settings(archive_url="gs://examples", archive_endpoint=google.url)).write_new("a", b"")
     assert set(google.authorizations) == {""}
