@@ -44,8 +44,7 @@ def in_words(done: "Rotated") -> list[str]:
 
     how = "A rotation that was cut short is finished" if done.is_resumed else "A new data key is made"
     lines = [f"{how}: {done.key_id} seals from now on. Sealed anew: {done.resealed}."]
-    if done.rewrapped:
-        lines.append(f"Data keys wrapped anew by the key-encryption key of the settings: {done.rewrapped}.")
+    lines.append(f"Data keys wrapped anew by the key-encryption key of the settings: {done.rewrapped}.")
     if done.unreadable:
         lines.append(f"Left as they are, for no key opens them: {done.unreadable}.")
     if done.forgotten:

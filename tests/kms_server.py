@@ -85,7 +85,7 @@ class KmsServer:
     def __init__(self, *, port: int = 0, key: str = KEY) -> None:
         self.key = key
         self.requests: list[Recorded] = []
-        self._versions = [AESGCM(AESGCM.generate_key(256))]
+        self._versions: list[AESGCM | None] = [AESGCM(AESGCM.generate_key(256))]
         self._script: deque[Behaviour] = deque()
         self._lock = threading.Lock()
         self._http = _Http(("127.0.0.1", port), _Handler)
@@ -119,6 +119,10 @@ class KmsServer:
         """Encrypt with a new version from now on; what older ones encrypted is still decrypted."""
         self._versions.append(AESGCM(AESGCM.generate_key(256)))
 
+    def destroy_old_versions(self) -> None:
+        """Decrypt nothing any more that another version than the newest encrypted."""
+        self._versions[:-1] = [None] * (len(self._versions) - 1)
+
     def received(self, request: Recorded) -> Behaviour:
         """Keep `request`; how to answer it."""
         with self._lock:
@@ -146,8 +150,9 @@ class KmsServer:
     def _encrypt(self, body: Json, behaviour: Behaviour) -> Json:
         plain, context = _data(body, "plaintext"), _data(body, "additionalAuthenticatedData")
         nonce = os.urandom(_NONCE_BYTES)
-        version = len(self._versions)
-        ciphertext = bytes([version]) + nonce + self._versions[-1].encrypt(nonce, plain, context)
+        version, newest = len(self._versions), self._versions[-1]
+        assert newest is not None
+        ciphertext = bytes([version]) + nonce + newest.encrypt(nonce, plain, context)
         key = f"{self.key}-other" if behaviour.other_key else self.key
         return {
             "name": f"{key}/cryptoKeyVersions/{version}",
@@ -162,6 +167,8 @@ class KmsServer:
         sealed, context = _data(body, "ciphertext"), _data(body, "additionalAuthenticatedData")
         try:
             version = self._versions[sealed[0] - 1]
+            if version is None:
+                raise Refused(400, f"{self.key}/cryptoKeyVersions/{sealed[0]} is destroyed.", "FAILED_PRECONDITION")
             plain = version.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], context)
         except (IndexError, ValueError, InvalidTag):
             raise Refused(400, "Decryption failed: verify that 'name' refers to the correct CryptoKey.") from None

@@ -154,7 +154,15 @@ def migrate(engine: Engine) -> bool:
         from alembic import command
 
         command.upgrade(alembic_config(connection), "head")
+    if engine.dialect.name == "sqlite":
+        empty_log(engine)  # what a migration replaced, as texts that it sealed, stands there still
     return True
+
+
+def empty_log(engine: Engine) -> None:
+    """Move SQLite's write-ahead log into its file and cut it to nothing, where no other process is reading."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def alembic_config(connection: Connection) -> "Config":
@@ -247,6 +255,7 @@ def _prepare_sqlite(connection: "DBAPIConnection", _record: "ConnectionPoolEntry
     # the last documents that were accepted could be gone. https://www.sqlite.org/pragma.html#pragma_synchronous
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten; not all builds do so by themselves
     cursor.close()
 
 

@@ -19,8 +19,6 @@ from common.once import once
 from common.security.key_encryption import NONCE_BYTES, CannotOpen
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from common.security.keyring import KeyRing
 
 __all__ = ["API_KEY_LABEL", "IDEMPOTENT_BODY", "TURN_CONTENT", "CannotOpen", "Sealer", "prefix_of", "sealer"]
@@ -40,19 +38,6 @@ class Sealer:
 
     def __init__(self, ring: "KeyRing") -> None:
         self._ring = ring
-
-    @classmethod
-    def on(cls, connection: "Connection") -> "Sealer":
-        """A sealer for the time of `connection`'s transaction, in which keys are read, and made where missing.
-
-        Raises:
-            InvalidSettings: there is no key-encryption key that can be used.
-        """
-        from common.security.key_encryption import key_encryption_keys
-        from common.security.keyring import KeyRing
-        from common.settings import settings
-
-        return cls(KeyRing.on(connection, key_encryption_keys(settings())))
 
     def seal(self, content: bytes, column: str, row: str) -> bytes:
         """`content`, 33 bytes longer, to be opened only with the same `column` ("turns.content") and `row` (its key).

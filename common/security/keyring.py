@@ -191,19 +191,17 @@ class KeyRing:
         return self._active(SEAL).id
 
     def rewrap(self) -> int:
-        """Wrap anew, by the key-encryption key of the settings, what another one has wrapped; how many keys these are.
+        """Wrap all keys anew by the key-encryption key of the settings; how many they are.
+
+        Afterwards the one before is not needed any more, nor are older versions of one in Cloud KMS.
 
         Raises:
-            InvalidSettings: the settings do not hold that other one too.
+            InvalidSettings: they were wrapped by another one, which the settings do not hold too.
             DatabaseUnavailable, KeysUnavailable, CannotOpen: as `mac`.
         """
-        with self._lock:
-            known = self._read()
         current = self._wrapping[0]
         count = 0
-        for stored in known.keys.values():
-            if stored.wrapped_by == current.name:
-                continue
+        for stored in self.stored():
             wrapped = current.wrap(self._secret(stored), _context(stored.id, stored.purpose))
             with self._writing() as connection:
                 changed = connection.execute(

@@ -97,11 +97,6 @@ def mark_of(identifier: str) -> str:
     return _marks().of_identifier(identifier)
 
 
-def note_marks(connection: "Connection", tenant: str, holder: str, uid: str, texts: Iterable[str]) -> None:
-    """Store whom `texts` speak of, by this instance's key ring: as `Marks.note`."""
-    _marks().note(connection, tenant, holder, uid, texts)
-
-
 def forget_marks(connection: "Connection", holder: str, uids: Sequence[str]) -> None:
     """Delete what was noted for these rows, in the transaction of `connection`, as the rows themselves are."""
     from sqlalchemy import delete

@@ -94,7 +94,7 @@ def rotate_data_keys(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Rotated:
-    """Wrap anew what another key-encryption key wrapped; make a key that seals; seal everything by it; delete old keys.
+    """Wrap all data keys anew; make one that seals, unless one is to be gone on with; seal by it; delete old ones.
 
     Raises:
         InvalidSettings, DatabaseUnavailable, KeysUnavailable: as `KeyRing.rewrap`; running it again goes on.

@@ -122,8 +122,7 @@ def ring(engine: Engine) -> KeyRing:
 
 def stored_bytes(engine: Engine) -> bytes:
     """All that is on the disk about turns: the files of SQLite, or those of PostgreSQL's table and its long texts."""
-    if engine.dialect.name == "sqlite":
-        engine.dispose()  # the last connection that closes moves the write-ahead log into the file
+    if engine.dialect.name == "sqlite":  # its write-ahead log among them, for the engine is open
         return b"".join(path.read_bytes() for path in Path(engine.url.database or "").parent.iterdir())
     paths = "SELECT pg_relation_filepath('turns'), pg_relation_filepath(nullif(reltoastrelid, 0)) FROM pg_class"
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

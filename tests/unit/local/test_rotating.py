@@ -43,7 +43,7 @@ def test_labels_are_sealed_anew_and_stay_readable(run: Run) -> None:
     code, lines, progress = run()
     assert code == 0
     assert lines[0].endswith("seals from now on. Sealed anew: 1.")
-    assert lines[1].startswith("Old data keys kept: 1.")
+    assert lines[2].startswith("Old data keys kept: 1.")
     assert progress == "api_keys.label: 1 looked at\n"
     assert [key.label for key in api_keys().known() if key.id == made.id] == ["mobile app"]
 
@@ -55,7 +55,7 @@ def test_each_run_is_in_the_audit(run: Run) -> None:
         active = select(data_keys.c.id).where(data_keys.c.purpose == "seal", data_keys.c.retired_at.is_(None))
         assert event.target == f"data-key:{connection.execute(active).scalar_one()}"
     assert (event.action, event.actor, event.outcome) == ("data_key.rotated", "cli", "done")
-    assert event.facts == '{"forgotten":0,"kept":1,"resealed":0,"rewrapped":0,"unreadable":0}'
+    assert event.facts == '{"forgotten":0,"kept":1,"resealed":0,"rewrapped":5,"unreadable":0}'
 
 
 def test_what_cannot_be_opened_is_told_by_the_exit_code(run: Run) -> None:

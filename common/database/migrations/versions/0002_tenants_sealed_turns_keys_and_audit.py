@@ -58,8 +58,6 @@ APPEND_ONLY = {
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute("PRAGMA secure_delete = ON")  # what turns said is overwritten where it stood
     _new_tables()
     _documents(to_tenants=True)
     _sessions_and_turns()

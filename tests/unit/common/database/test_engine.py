@@ -64,9 +64,12 @@ def test_a_folder_that_cannot_hold_the_sqlite_file_is_a_bad_setting_with_the_rea
 
 
 @pytest.mark.parametrize(
-    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 15_000)]
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 15_000), ("secure_delete", 1)],
 )
-def test_sqlite_is_set_up_to_keep_what_was_accepted(sqlite_database: Engine, pragma: str, value: str | int) -> None:
+def test_sqlite_is_set_up_to_keep_what_was_accepted_and_nothing_that_was_erased(
+    sqlite_database: Engine, pragma: str, value: str | int
+) -> None:
     with sqlite_database.connect() as connection:
         assert connection.execute(text(f"PRAGMA {pragma}")).scalar() == value
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from common.database import engine as database
 from common.database.engine import read, write
@@ -136,19 +136,21 @@ def test_an_error_tells_neither_the_content_nor_the_key(sealing: Sealer) -> None
     )
 
 
-def test_keys_made_in_a_transaction_go_with_it(own_instance: None, database: Engine) -> None:
+def test_keys_made_in_a_transaction_go_with_it(database: Engine) -> None:
+    def on(connection: Connection) -> Sealer:
+        return Sealer(KeyRing.on(connection, [FileKey(bytes(32))]))
+
     with write(database) as connection:
-        lost = Sealer.on(connection).seal(CONTENT, TURN_CONTENT, ROW)
+        lost = on(connection).seal(CONTENT, TURN_CONTENT, ROW)
         connection.rollback()
     with read(database) as connection:
         assert connection.scalar(select(func.count()).select_from(data_keys)) == 0
     with write(database) as connection:
-        sealed = Sealer.on(connection).seal(CONTENT, TURN_CONTENT, ROW)
+        sealed = on(connection).seal(CONTENT, TURN_CONTENT, ROW)
     with write(database) as connection:
-        later = Sealer.on(connection)
-        assert later.open(sealed, TURN_CONTENT, ROW) == CONTENT
+        assert on(connection).open(sealed, TURN_CONTENT, ROW) == CONTENT
         with pytest.raises(CannotOpen):
-            later.open(lost, TURN_CONTENT, ROW)
+            on(connection).open(lost, TURN_CONTENT, ROW)
 
 
 def test_an_instance_has_one_sealer_over_its_own_database(own_instance: None) -> None:

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from common.database import engine as database_module
-from common.database.engine import read, write
+from common.database.engine import write
 from common.database.tables import subject_marks
 from common.pii import configure
 from common.security.key_encryption import FileKey
 from common.security.keyring import KeyRing
-from common.security.marks import Marks, NotAnIdentifier, forget_marks, mark_of, marks_of, note_marks
+from common.security.marks import Marks, NotAnIdentifier, forget_marks, mark_of, marks_of
 from tests.instance import instance
 
 # What a person types, and texts that hold it.
@@ -134,7 +134,3 @@ def test_an_instance_marks_by_its_own_ring(tmp_path: Path) -> None:
     with instance(tmp_path):
         mark = mark_of("jane@example.com")
         assert marks_of("Write to Jane@Example.com.") == {mark}
-        with write(database_module.engine()) as connection:
-            note_marks(connection, "acme", "turns", "one", ["jane@example.com"])
-        with read(database_module.engine()) as connection:
-            assert connection.execute(select(subject_marks)).all() == [("acme", mark, "turns", "one")]
