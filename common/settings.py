@@ -119,8 +119,9 @@ class Settings(Described):
     kms_endpoint: str | None = setting(None, description="Other base URL for Cloud KMS, as for a local server.")
     key_file: Path | None = setting(
         None,
-        description="File with the key-encryption key, of mode 0600, made where it is missing. "
-        "Without it: DATA_DIR/keys/key-encryption-key; in production it must be named, or KMS_KEY set.",
+        description="File with the key-encryption key: 32 random bytes, of mode 0600 or 0400. "
+        "Without it: DATA_DIR/keys/key-encryption-key, made where it is missing; in production it must be named and be "
+        "there, or KMS_KEY be set. With both, KMS_KEY takes over: loancheck keys rotate-data, then leave it out.",
     )
     archive_url: str | None = setting(
         None,
