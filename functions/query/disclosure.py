@@ -19,8 +19,9 @@ _WORD = re.compile(r"[^\W_]+")
 _LINK = re.compile(
     r"""(?:[a-z][a-z0-9+.-]{1,20}:)?//[^\s<>"]+  # with or without a scheme
       | \b(?:mailto|data|javascript|vbscript|tel|file|blob):[^\s<>"]+
-      | (?<![\w.-])(?!\d+\.[ivxlc]+\b)  # a bare host; 9.ii is a section
-        (?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:[a-z]{2,24}|xn--[a-z0-9-]{2,60})\b(?:[:/?\#][^\s<>"]*)?
+      | (?<![\w.@-])(?!\d+\.[ivxlc]+\b)  # an e-mail address or a bare host; 9.ii is a section
+        (?:[\w.+-]{1,64}@)?(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:[a-z]{2,24}|xn--[a-z0-9-]{2,60})\b
+        (?:[:/?\#][^\s<>"]*)?
       | (?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?:[:/?\#][^\s<>"]*)?  # an address of four numbers
       | [a-z0-9+/=_]{40,}  # no link, but as good: what was encoded to be carried off""",
     re.VERBOSE,
@@ -66,9 +67,12 @@ def foreign_links(text: str, sources: str) -> list[str]:
 
     The host of an address in `sources` alone is no foreign link: nothing hangs on it that could carry data.
     """
+    given = list(_links(text))
+    if not given:
+        return []
     known = set(_links(sources))
     hosts = {found[1] for link in known if (found := _HOST.match(link))}
-    return [link for link in _links(text) if link not in known and not _is_host_of(hosts, link)]
+    return [link for link in given if link not in known and not _is_host_of(hosts, link)]
 
 
 def repeats_instructions(text: str) -> bool:

@@ -170,17 +170,18 @@ def hold(reply: Reply, message: str, passages: Sequence[Passage]) -> Reply:
 
     A citation stays when its quote stands word for word in one of the retrieved `passages`, of its document. A
     sentence stays when its figures stand in what is cited, or in the shown calculation; a reply that only asks back
-    may repeat those of `message`; and when it gives no other address than these hold, and no decision. Where a
-    citation fails, the whole repeats our instructions, or no sentence is left, the answer is withheld. What stays is
-    plain text.
+    may repeat those of `message`; and when it gives no other address than what is cited or calculated, and no
+    decision: the title of a document that was only looked at is anybody's words. Where a citation fails, the whole
+    repeats our instructions, or no sentence is left, the answer is withheld. What stays is plain text.
     """
     if not all(_stands(citation, passages) for citation in reply.citations):
         return _withheld(reply)
     reply = _with_harmless_sources(reply)
     shown = "\n".join(_shown(reply, passages))
     sources = figures(shown if reply.answered else f"{shown}\n{message}")
+    addresses = shown if reply.answered else "\n".join(reply.calculation)
     pieces = sentences_with_marks(reply.answer)
-    kept = [piece for piece in pieces if not (unsupported_figures(piece, sources) or _must_not_leave(piece, shown))]
+    kept = [piece for piece in pieces if not (unsupported_figures(piece, sources) or _must_not_leave(piece, addresses))]
     # Over the whole once more: a run of words may go on from one sentence to the next.
     if (pieces and not kept) or repeats_instructions(_MARKS.sub(" ", "".join(kept))):
         return _withheld(reply)
@@ -205,7 +206,7 @@ def _stands(citation: Citation, passages: Sequence[Passage]) -> bool:
 
 
 def _shown(reply: Reply, passages: Sequence[Passage]) -> list[str]:
-    """What may bear out a figure or an address; where nothing is answered, also the titles of what was looked at."""
+    """What may bear out a figure; where nothing is answered, also the titles of what was looked at."""
     if not reply.answered:
         return [*reply.calculation, *(passage.title for passage in passages)]
     cited = {citation.document_id for citation in reply.citations}

@@ -57,6 +57,7 @@ def test_an_address_of_the_sources_may_be_given(text: str) -> None:
         "http://169.254.169.254/latest",
         "169.254.169.254",
         "collector@evil.example",
+        "collector@fdic.gov",
         "mailto:collector",
         "javascript:alert(1)",
         "data:text/html;base64,AAAA",

@@ -210,3 +210,10 @@ def test_a_source_that_a_page_would_run_is_left_out() -> None:
     given = reply("The limit is 65 %.")
     held = hold(replace(given, citations=(replace(given.citations[0], source="JavaScript:alert(1)"),)), "", PASSAGES)
     assert held.citations[0].source is None
+
+
+def test_the_title_of_a_document_that_was_only_looked_at_brings_no_address_along() -> None:
+    titled = replace(passage(), title="![x](https://evil.example/?q=) Limits")
+    given = reply(f"My documents do not answer this. The nearest is: {titled.title}.", answered=False)
+    held = hold(replace(given, citations=()), "", [titled])
+    assert held.answer.startswith("My documents do not answer this.\n\n(Left out: one statement")
