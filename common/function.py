@@ -171,6 +171,8 @@ class Function:
 
         assert isinstance(serve, FunctionType)
         serve.__name__ = self.name
+        if flask.has_app_context():  # the framework imports a function within its app's
+            _take_over_routing(flask.current_app, serve)
         return serve
 
     def __call__(self, request: flask.Request) -> flask.Response:
@@ -295,6 +297,15 @@ class Function:
         from common.openapi import openapi_document
 
         return openapi_document(self.title, self.version, self.all_routes)
+
+
+def _take_over_routing(app: flask.Flask, serve: Callable[[flask.Request], flask.Response]) -> None:
+    """What the framework's own routes refuse comes to `serve` too: an address with a line break in it, /robots.txt.
+
+    Its answer would be HTML, without a request id and without our headers.
+    """
+    app.url_map.strict_slashes = False  # an empty path is as "/": no redirect
+    app.register_error_handler(werkzeug.exceptions.HTTPException, lambda _refusal: serve(flask.request))
 
 
 def _live(_call: Call[None]) -> Reply:

@@ -6,13 +6,14 @@ Source: https://spec.openapis.org/oas/v3.1.1
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, RootModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from common.model_names import model_of
 from common.problems import CONTENT_TYPE
+from common.security.access import UNLIMITED
 from common.security.principal import PUBLIC_SCOPE
 
 if TYPE_CHECKING:
@@ -39,7 +40,46 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "required": False,
     "description": "The same key gives the same answer once: draft-ietf-httpapi-idempotency-key-header.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+    "schema": {
+        "type": "string",
+        # As `common.security.idempotency.key_of` reads it: bare, or quoted as structured fields are.
+        "pattern": r"""^([A-Za-z0-9!#$%&'*+.^_`|~:/=@-]{1,128}|"([ !#-\[\]-~]|\\["\\]){1,128}")$""",
+    },
+}
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-ID": {
+        "description": "The id that this request has in our logs: the caller's own where it can be one.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+    },
+    "RateLimit": {
+        "description": "What is left of each limit, and in how many seconds it is renewed: "
+        "draft-ietf-httpapi-ratelimit-headers.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {"description": "The limits that count here.", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Seconds after which the same request may pass.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "How to say who asks.", "schema": {"type": "string"}},
+    "Allow": {"description": "The methods that this address takes.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "true: the answer that this Idempotency-Key had before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+_REFUSED_WITH: dict[HTTPStatus, str] = {
+    HTTPStatus.UNAUTHORIZED: "WWW-Authenticate",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Allow",
+    HTTPStatus.TOO_MANY_REQUESTS: "Retry-After",
+    HTTPStatus.CONFLICT: "Retry-After",
+}
+# Of `text/event-stream` OpenAPI 3.1 does not say what a schema is of; tools take it as that of one event.
+_EVENT = {
+    "type": "object",
+    "description": "One Server-Sent Event; `error` holds a problem, and is the last one.",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}},
+    "required": ["event", "data"],
 }
 _BODY_REFUSALS = (
     HTTPStatus.BAD_REQUEST,
@@ -52,7 +92,7 @@ _BODY_REFUSALS = (
 class Live(BaseModel):
     """This process runs and takes requests; nothing else is looked at."""
 
-    status: str = "alive"
+    status: Literal["alive"] = "alive"
 
 
 class ProblemError(BaseModel):
@@ -91,19 +131,22 @@ def openapi_document(title: str, version: str, routes: Iterable["Route"]) -> Ope
             "openapi": "3.1.0",
             "info": {"title": title, "version": version},
             "paths": paths,
-            "components": {"schemas": schemas.get("$defs", {}), "securitySchemes": _SECURITY_SCHEMES},
+            "components": {
+                "schemas": schemas.get("$defs", {}),
+                "headers": _HEADERS,
+                "securitySchemes": _SECURITY_SCHEMES,
+            },
         }
     )
 
 
 def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": route.summary}
+    success: dict[str, Any] = {"description": route.summary, "headers": _success_headers(route)}
     if route.answer is not None or route.status is HTTPStatus.OK:
         answer = (
             references[(model_of(route.answer), "serialization")] if route.answer is not None else {"type": "object"}
         )
-        is_json = {name: name.endswith("json") for name in route.produces}
-        success["content"] = {name: {"schema": answer if is_json[name] else {"type": "string"}} for name in is_json}
+        success["content"] = {name: {"schema": _content_schema(name, answer)} for name in route.produces}
     problem = {CONTENT_TYPE: {"schema": references[(Problem, "serialization")]}}
     is_public = route.scope == PUBLIC_SCOPE
     refusals = {
@@ -117,7 +160,14 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
         "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z]+', '_', path).strip('_')}",
         "responses": {
             str(int(route.status)): success,
-            **{str(int(status)): {"description": status.phrase, "content": problem} for status in sorted(refusals)},
+            **{
+                str(int(status)): {
+                    "description": status.phrase,
+                    "headers": _refusal_headers(status),
+                    "content": problem,
+                }
+                for status in sorted(refusals)
+            },
             **{str(int(status)): success | {"description": status.phrase} for status in route.also},
         },
     }
@@ -136,3 +186,24 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
         schema = references[(model_of(route.request), "validation")]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _content_schema(content_type: str, answer: dict[str, Any]) -> dict[str, Any]:
+    if content_type == "text/event-stream":
+        return _EVENT
+    return answer if content_type.endswith("json") else {"type": "string"}
+
+
+def _success_headers(route: "Route") -> dict[str, Any]:
+    counted = () if route.limit == UNLIMITED else ("RateLimit", "RateLimit-Policy")
+    once = {"Idempotent-Replayed": _header("Idempotent-Replayed")} if route.method == "POST" else {}
+    return {name: _header(name) for name in ("X-Request-ID", *counted)} | once
+
+
+def _refusal_headers(status: HTTPStatus) -> dict[str, Any]:
+    names = ("X-Request-ID", *([_REFUSED_WITH[status]] if status in _REFUSED_WITH else ()))
+    return {name: _header(name) for name in names}
+
+
+def _header(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/headers/{name}"}

@@ -90,18 +90,20 @@ def merged(documents: Mapping[str, dict[str, Any]], *, title: str) -> dict[str, 
     """
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
     security: dict[str, Any] = {}
     for name, document in documents.items():
         own = document.get("components", {}).get("schemas", {})
         clashes = [schema for schema in own if schema in schemas and schemas[schema] != own[schema]]
         document = _renamed(document, {schema: f"{name}_{schema}" for schema in clashes})
         schemas |= document.get("components", {}).get("schemas", {})
+        headers |= document.get("components", {}).get("headers", {})
         security |= document.get("components", {}).get("securitySchemes", {})
         for path, operations in document["paths"].items():
             # A function's own route of that name comes first, and stays.
             paths.setdefault(f"/{name}{path}" if path in _OWN_PATHS else path, _named(operations, name))
     info = {"title": title, "version": VERSION}
-    components = {"schemas": schemas, "securitySchemes": security}
+    components = {"schemas": schemas, "headers": headers, "securitySchemes": security}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
 
 

@@ -1,13 +1,27 @@
 """What a query takes and gives: the contract that clients rely on."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+from common.settings import settings
 
 # A JSON number, as clients expect one: up to 15 digits come through exactly, and the ledger keeps them all.
 UsdNumber = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+def _message_schema(schema: dict[str, Any]) -> None:  # Any: a JSON schema
+    """What `functions.query.screening.screen` asks of a message, for the description."""
+    schema |= {"maxLength": settings().max_message_characters, "pattern": r"[\p{L}\p{N}]"}
+
+
+def _agent_schema(schema: dict[str, Any]) -> None:
+    """Which agents there are, for the description; which of them a principal may use is told when it asks."""
+    from functions.query.agents import agents
+
+    schema["anyOf"][0] = {"type": "string", "enum": sorted(agents())}
 
 
 class QueryRequest(BaseModel):
@@ -15,9 +29,11 @@ class QueryRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    message: str = Field(min_length=1, description="The question, in plain words.")
+    message: str = Field(min_length=1, description="The question, in plain words.", json_schema_extra=_message_schema)
     session_id: Name | None = Field(None, description="Session of an earlier answer, to go on from it.")
-    agent: Name | None = Field(None, description="Name of the agent that is to answer.")
+    agent: Name | None = Field(
+        None, description="Name of the agent that is to answer.", json_schema_extra=_agent_schema
+    )
     stream: bool = Field(False, description="true: Server-Sent Events `status`, `delta`, `citation`, `done`.")
 
 
