@@ -40,8 +40,8 @@ BOUNDED_FIELDS = frozenset(
 FIELDS = BOUNDED_FIELDS | frozenset(
     {
         "asked", "attempt", "attempts", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
-        "documents", "duration_ms", "embedder", "host", "input_tokens", "model", "output_tokens", "passages", "path",
-        "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "threshold", "unchanged",
+        "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "model", "output_tokens", "passages",
+        "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "threshold", "unchanged",
         "wait_seconds",
     }
 )  # fmt: skip

@@ -11,6 +11,7 @@ import typer
 
 from common.logging import frames_of, setup_logging
 from common.problems import AssistantError
+from common.security.principal import DEFAULT_TENANT
 from common.settings import InvalidSettings, settings
 from local.refusal import Refused
 
@@ -56,6 +57,7 @@ def ingest(
         list[Path], typer.Argument(help="Folders and files: .md .txt .html .pdf .docx .csv", metavar="PATH...")
     ],
     base: Annotated[Path | None, typer.Option(help="Folder that document ids begin below.", metavar="DIR")] = None,
+    tenant: Annotated[str, typer.Option(help="Whose documents these are.")] = DEFAULT_TENANT,
 ) -> None:
     """Store documents in the knowledge base. What is unchanged is left alone.
 
@@ -63,12 +65,16 @@ def ingest(
     """
     from local.ingest import find
     from local.ingest import ingest as store
-    from local.state import prepare
+    from local.state import audited, prepare
 
     found = find(paths, base)
-    put = prepare(settings())
+    put = prepare(settings(), tenant)
     with _progress(len(found.sources)) as progress:
-        outcome = store(found, put, max_characters=settings().max_document_characters, progress=progress)
+        outcome = audited(
+            found,
+            tenant,
+            lambda: store(found, put, max_characters=settings().max_document_characters, progress=progress),
+        )
     for failure in outcome.failures:
         _complain(_could_not_read(failure))
     _say(str(outcome))

@@ -2,13 +2,14 @@
 
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from common.knowledge.store import knowledge_store
 from common.logging import component_logger
 from common.security.principal import DEFAULT_TENANT, is_tenant
 from common.settings import Settings
-from local.ingest import Outcome, Put, find, ingest
+from local.ingest import Found, Outcome, Put, find, ingest
 from local.refusal import Refused
 
 log = component_logger("emulator")
@@ -44,6 +45,36 @@ def load(folder: Path, put: Put, settings: Settings) -> Outcome:
     for failure in outcome.failures:
         log.warning("document.unreadable", path=str(failure.path), reason=failure.reason)
     log.info("knowledge.loaded", documents=outcome.documents, chunks=outcome.chunks, unchanged=outcome.unchanged)
+    return outcome
+
+
+def audited(found: Found, tenant: str, store: Callable[[], Outcome]) -> Outcome:
+    """What `store` gives, once it is in the audit: one event, also where it was cut short.
+
+    Raises:
+        InvalidSettings, DatabaseUnavailable, KeysUnavailable: what cannot be audited is not done.
+    """
+    from common.security.audit import Event, record_alone
+    from common.security.keyring import key_ring
+
+    key_ring()
+    outcome: Outcome | None = None
+    try:
+        outcome = store()
+    finally:
+        facts = {"files": len(found.sources)}
+        if outcome is not None:
+            facts |= {"documents": outcome.documents, "chunks": outcome.chunks, "unchanged": outcome.unchanged}
+        record_alone(
+            Event(
+                tenant=tenant,
+                actor="cli",
+                action="document.stored",
+                target="loancheck ingest",
+                outcome="failed" if outcome is None else "done",
+                facts=facts,
+            )
+        )
     return outcome
 
 

@@ -87,9 +87,9 @@ def terms(question: str) -> list[str]:
 class SqliteLexical:
     """FTS5. Its row numbers are the chunks' numbers, which say whose they are.
 
-    FTS5 counts a word's rarity over the whole table. So each word is asked for by itself, and its score is set to the
-    tenant's own rarity. One figure stays of the whole table's: how long its chunks are on average, of all tenants
-    together and whatever they say.
+    FTS5 counts a word's rarity over the whole table. So where other tenants have chunks too, each word is asked for by
+    itself, and its score is set to the tenant's own rarity. One figure stays of the whole table's: how long its chunks
+    are on average, of all tenants together and whatever they say.
     """
 
     def add(self, connection: Connection, tenant: str, texts: Sequence[tuple[int, str]]) -> None:  # noqa: ARG002
@@ -126,22 +126,26 @@ class SqliteLexical:
         return {term: counts[f'"{words}"'][1] if words else 0 for term, words in phrases.items()}
 
     def _weights(self, connection: Connection, tenant: str, phrases: Sequence[str]) -> dict[str, float]:
-        """What to multiply FTS5's score of each phrase by; those that no chunk of the tenant holds are left out."""
-        everywhere, ours = connection.execute(text(_SQLITE_SIZES), {"tenant": tenant}).one()
+        """What to ask for, and what to multiply FTS5's score of it by: phrases that a chunk of the tenant holds."""
+        total, ours = _sizes(connection, tenant)
+        if total == ours:
+            return {" OR ".join(phrases): 1.0} if phrases else {}
         return {
-            phrase: _rarity(here, ours) / _rarity(all_over, everywhere)
-            for phrase, (all_over, here) in self._counts(connection, tenant, phrases).items()
+            phrase: _rarity(here, ours) / _rarity(everywhere, total)
+            for phrase, (everywhere, here) in self._counts(connection, tenant, phrases).items()
             if here
         }
 
     def _counts(self, connection: Connection, tenant: str, phrases: Sequence[str]) -> dict[str, tuple[int, int]]:
         """In how many chunks each phrase stands: everywhere, and in the tenant's."""
         counts = dict.fromkeys(phrases, (0, 0))
+        total, ours = _sizes(connection, tenant)
+        one_arm, all_arms = (_SQLITE_COUNT, "{arms}") if total == ours else (_SQLITE_MATCHES, _SQLITE_COUNTS)
         for start in range(0, len(phrases), _MAX_TERMS):
             some = phrases[start : start + _MAX_TERMS]
-            arms = " UNION ALL ".join(_SQLITE_MATCHES.format(index=index) for index in range(len(some)))
+            arms = " UNION ALL ".join(one_arm.format(index=index) for index in range(len(some)))
             parameters = {f"phrase_{index}": phrase for index, phrase in enumerate(some)}
-            statement = text(_SQLITE_COUNTS.format(arms=arms))
+            statement = text(all_arms.format(arms=arms))
             for index, everywhere, here in connection.execute(statement, {"tenant": tenant, **parameters}):
                 counts[some[index]] = everywhere, here
         return counts
@@ -194,6 +198,11 @@ class PostgresqlLexical:
 
 _SQLITE_SIZES = "SELECT count(*), coalesce(sum(tenant = :tenant), 0) FROM chunks"
 
+_SQLITE_COUNT = (
+    "SELECT {index}, count(*) AS everywhere, count(*) AS here FROM chunk_search "
+    "WHERE chunk_search MATCH :phrase_{index}"
+)
+
 _SQLITE_MATCHES = "SELECT {index} AS phrase, rowid AS number FROM chunk_search WHERE chunk_search MATCH :phrase_{index}"
 
 _SQLITE_COUNTS = """
@@ -240,6 +249,12 @@ WHERE {condition} GROUP BY number ORDER BY score DESC, number LIMIT :limit
 def _plain(context: str) -> str:
     """Our words alone: PostgreSQL takes "and/or" for a file, "U.S.C" for a host, and 500,000 for two numbers."""
     return " ".join(term.replace(",", "") for term in _TERM.findall(context.lower()))
+
+
+def _sizes(connection: Connection, tenant: str) -> tuple[int, int]:
+    """How many chunks there are, and how many of them are the tenant's."""
+    everywhere, ours = connection.execute(text(_SQLITE_SIZES), {"tenant": tenant}).one()
+    return everywhere, ours
 
 
 def _rarity(chunks: int, total: int) -> float:

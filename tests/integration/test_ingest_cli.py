@@ -28,11 +28,12 @@ def ingest(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def stored(folder: Path) -> dict[str, str]:
-    """Ids and texts in the database."""
+def stored(folder: Path, tenant: str = "default") -> dict[str, str]:
+    """Ids and texts of the tenant in the database."""
     engine = create_engine(f"sqlite:///{folder / 'data' / 'database' / 'loan_collateral.db'}")
     with engine.connect() as connection:
-        rows = connection.execute(text("SELECT id, text FROM documents")).all()
+        query = text("SELECT id, text FROM documents WHERE tenant = :tenant")
+        rows = connection.execute(query, {"tenant": tenant}).all()
     engine.dispose()
     return {row.id: row.text for row in rows}
 
@@ -98,12 +99,30 @@ def test_again_nothing_changes_and_a_changed_file_replaces_its_document(tmp_path
     assert stored(tmp_path) == {"a": "Rule a has changed.", "b": "Rule b holds."}
 
 
+def test_each_tenant_has_its_own_documents_and_who_stored_them_is_audited(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Rule of acme.", encoding="utf-8")
+    assert ingest(tmp_path, "a.md", "--tenant", "acme").returncode == 0
+    (tmp_path / "a.md").write_text("Rule of all.", encoding="utf-8")
+    assert ingest(tmp_path, "a.md").returncode == 0
+    assert (stored(tmp_path, "acme"), stored(tmp_path)) == ({"a": "Rule of acme."}, {"a": "Rule of all."})
+    engine = create_engine(f"sqlite:///{tmp_path / 'data' / 'database' / 'loan_collateral.db'}")
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT tenant, actor, action, outcome, facts FROM audit_events")).all()
+    engine.dispose()
+    facts = '{"chunks":1,"documents":1,"files":1,"unchanged":0}'
+    assert rows == [(tenant, "cli", "document.stored", "done", facts) for tenant in ("acme", "default")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["nowhere"], "nowhere: no such file or folder"),
         (["rules", "nowhere"], "nowhere: no such file or folder"),
         (["rules", "--base", "elsewhere"], "rules: not below elsewhere"),
+        (
+            ["rules", "--tenant", "A Corp"],
+            "a tenant's name is 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit",
+        ),
         ([], "Missing argument 'PATH...'. See loancheck --help."),
     ],
 )

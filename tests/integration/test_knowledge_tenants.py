@@ -3,23 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from common.knowledge.chroma import ChromaIndex, _former_name, collection_name
+from common.knowledge.chroma import ChromaIndex, _ChromaServer, _former_name, collection_name
 from common.knowledge.chroma_local import LocalChroma
 from common.knowledge.index import Hit, Index
 from common.knowledge.lexical import TENANT as TENANT_ATTRIBUTE
 from common.knowledge.store import Document
-from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex
+from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsLost
 from tests.knowledge_fakes import DIMENSIONS, WordEmbedder, document, store_over
-
-if TYPE_CHECKING:
-    from chromadb.api.client import Client
 
 OURS, THEIRS = "acme", "other"
 Texts: TypeAlias = dict[str, str]
@@ -156,19 +153,15 @@ def test_vectors_of_the_time_before_tenants_make_way_for_new_ones(sqlite_databas
 
 @pytest.mark.servers
 def test_on_a_server_they_make_way_too(chroma_server: str) -> None:
-    import chromadb
-    from chromadb.config import Settings
-
     embedder = WordEmbedder("words-of-former-times")
-    host, port = chroma_server.removeprefix("http://").split(":")
-    client = chromadb.HttpClient(host=host, port=int(port), settings=Settings(anonymized_telemetry=False))
-    client.create_collection(_former_name(embedder), embedding_function=None)
+    former = ChromaIndex(_ChromaServer(chroma_server, None, _former_name(embedder), ""))
+    former.upsert(untold(3))
     vectors = ChromaIndex.on_server(chroma_server, embedder)
-    assert vectors.count() == 0
-    names = {one.name for one in client.list_collections()}
-    cast("Client", client).close()
-    assert collection_name(embedder) in names
-    assert _former_name(embedder) not in names
+    assert vectors.ids() == set()
+    with pytest.raises(VectorsLost):
+        former.ids()
+    vectors.upsert(untold(1))
+    assert vectors.ids() == {"r0:0"}
 
 
 def test_every_vector_carries_its_tenant_whatever_its_metadata_says(sqlite_database: Engine) -> None:

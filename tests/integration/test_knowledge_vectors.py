@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -109,6 +110,63 @@ def test_threads_search_while_others_write(vectors: VectorIndex) -> None:
         for one in writes:
             one.result()
     assert vectors.count() == 450
+
+
+def test_a_filtered_search_withstands_writes_and_deletes_beside_it(chroma: MakeVectors) -> None:
+    rows = unit_rows(300)
+    index, other = chroma(), chroma()
+    index.upsert(entries(rows[:200], "kept"))
+    is_done = threading.Event()
+
+    def change(vectors: VectorIndex, prefix: str) -> None:
+        for number in range(8):
+            vectors.upsert(entries(rows[200:], f"{prefix}{number}"))
+            vectors.delete([entry.id for entry in entries(rows[200:], f"{prefix}{number}")])
+
+    def ask() -> int:
+        asked = 0
+        while not is_done.is_set():
+            assert len(index.search(rows[asked % 200], 20, {"document_id": "d1"})) == 20
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(4) as threads:
+        asking = [threads.submit(ask) for _ in range(2)]
+        changing = [threads.submit(change, index, "mine"), threads.submit(change, other, "theirs")]
+        try:
+            for one in changing:
+                one.result()
+        finally:
+            is_done.set()
+        assert all(one.result() > 0 for one in asking)
+
+
+def test_a_search_that_a_write_came_between_is_made_again_without_writers(tmp_path: Path) -> None:
+    index, other = (ChromaIndex.on_disk(tmp_path, WordEmbedder()) for _ in range(2))
+    rows = unit_rows(5)
+    index.upsert(entries(rows))
+    access = index._access
+    assert isinstance(access, ChromaFolder)
+    times = iter(range(10))
+
+    class Interrupted:
+        """As Chroma is when what has the attribute is gone from its index by then."""
+
+        def query(self, **_: object) -> Never:
+            next(times)
+            raise InternalError("Error executing plan: Internal error: Error finding id")
+
+    @contextmanager
+    def interrupted() -> Iterator[Interrupted]:
+        yield Interrupted()
+
+    access.reading = interrupted  # type: ignore[assignment,method-assign]  # only `query` is used
+    other.upsert(entries(rows[:2], "new"))
+    assert len(index.search(rows[0], 10)) == 7  # and up to date
+    access.quiet = interrupted  # type: ignore[assignment,method-assign]
+    with pytest.raises(VectorsUnavailable, match="cannot do this now"):
+        index.search(rows[0], 10)
+    assert next(times) == 4
 
 
 def test_another_client_of_the_same_chroma_sees_each_write(chroma: MakeVectors) -> None:

@@ -30,6 +30,18 @@ BAD_IDS = [
     "a\n",
     "a?b",
     "a#b",
+    "Ha\u0308user",  # "ä" of two characters
+    "\u1112\u1161\u11ab",  # a syllable of Hangul in three
+    "file\uff21",  # a full-width "A"
+    "pro\ufb01t",  # the sign for "fi"
+    "50 \u212b",  # the sign for the unit, which looks like the letter
+    "a\u00a0b",
+    "policy\u200b",
+    "policy\u200d",
+    "policy\u202e",
+    "policy\u2066",
+    "policy\u3164",  # a letter that shows nothing
+    "policy\u115f",
     "<a>",
     "x" * 257,
 ]
@@ -72,6 +84,14 @@ def test_texts_and_titles_must_say_something(text: str, reason: str) -> None:
     assert errors_of(good(source=text)) == [("/documents/0/source", reason)]
 
 
+def test_titles_and_sources_do_not_turn_the_direction_of_what_is_read() -> None:
+    reason = "holds characters that set the direction of writing"
+    for turning in ("\u202e", "\u2067"):
+        assert errors_of(good(title=f"x{turning}y")) == [("/documents/0/title", reason)]
+        assert errors_of(good(source=f"x{turning}y")) == [("/documents/0/source", reason)]
+    check_documents([good(title="\u05e9\u05dc\u05d5\u05dd", text="x\u202ey")])
+
+
 def test_any_script_and_any_white_space_is_text() -> None:
     check_documents([good(text="貸付\r\n\t½ \x0c § 7", title="é", source=None)])
 
@@ -87,6 +107,7 @@ def test_what_is_too_long_names_the_limit() -> None:
         ({"document_id": "x"}, "metadata"),
         ({"": "x"}, "metadata"),
         ({"a b": "x"}, "metadata"),
+        ({"_tenant": "x"}, "metadata"),
         ({"1a": "x"}, "metadata"),
         ({"a" * 65: "x"}, "metadata"),
         ({"rate": float("nan")}, "metadata/rate"),
