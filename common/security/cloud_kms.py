@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from common.logging import component_logger
+from common.metrics import metrics_collector
 from common.once import Once
 from common.security.key_encryption import CannotOpen, KeysUnavailable
 from common.settings import InvalidSettings
@@ -114,7 +115,9 @@ class CloudKmsKey:
             return retry(attempt)()
         except (GoogleAPIError, GoogleAuthError, RequestException, _NotWhole) as error:
             cause = error.__cause__ or error  # of what was tried until the time was up, the last
-            log.warning("keys.unavailable", error_type=type(cause).__name__)
+            error_type = type(cause).__name__
+            metrics_collector.record_provider_error("cloud-kms", error_type)
+            log.warning("keys.unavailable", error_type=error_type)
             raise KeysUnavailable from None
 
 

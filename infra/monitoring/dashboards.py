@@ -76,6 +76,9 @@ def mean(metric: str) -> str:
 
 REQUESTS = "sum(function:assistant_http_requests:increase1h)"
 BURNT = 'function:assistant_http_failures:ratio{}{{function!="health"}} / scalar(assistant:limit:failed_share)'
+GUESSES = (
+    'sum(method_outcome:assistant_authentications:increase1h{method!~"none|anonymous", outcome=~"refused|limited"})'
+)
 RUNS = "sum(agent_outcome:assistant_agent_runs:increase1h)"
 
 DASHBOARDS = (
@@ -137,6 +140,40 @@ DASHBOARDS = (
                 "ops",
                 (rate("assistant_errors_total", "component, error_type"), "{{component}} {{error_type}}"),
             ),
+        ),
+    ),
+    Dashboard(
+        file="access",
+        title="LoanCollateralCheck / Access",
+        panels=(
+            stat(
+                "Let in, last hour",
+                "short",
+                'sum(method_outcome:assistant_authentications:increase1h{outcome="accepted"}) or vector(0)',
+            ),
+            stat("Wrong credentials, last hour", "short", f"{GUESSES} or vector(0)", warn=100, bad=200),
+            stat(
+                "No credential, last hour",
+                "short",
+                'sum(method_outcome:assistant_authentications:increase1h{method="none"}) or vector(0)',
+            ),
+            stat(
+                "Beyond a limit, last hour",
+                "short",
+                'sum(limit_outcome:assistant_limits:increase1h{outcome="refused"}) or vector(0)',
+            ),
+            stat(
+                "Beyond the day's allowance, last hour",
+                "short",
+                'sum(limit_outcome:assistant_limits:increase1h{limit="allowance"}) or vector(0)',
+                warn=1,
+            ),
+            stat(
+                "Limits unchecked, last hour",
+                "short",
+                'sum(limit_outcome:assistant_limits:increase1h{outcome=~"unavailable|alone"}) or vector(0)',
+                bad=1,
+            ),
             lines(
                 "Limits",
                 "ops",
@@ -147,6 +184,24 @@ DASHBOARDS = (
                 "Who comes in, and who does not",
                 "ops",
                 (rate("assistant_authentications_total", "method, outcome"), "{{method}} {{outcome}}"),
+            ),
+            lines(
+                "Refused requests",
+                "reqps",
+                (rate('assistant_http_requests_total{status=~"401|403|429"}', "route, status"), "{{route}} {{status}}"),
+            ),
+            lines(
+                "What access needs, and fails",
+                "ops",
+                (
+                    rate('assistant_errors_total{component=~"audit|security"}', "component, error_type"),
+                    "{{component}} {{error_type}}",
+                ),
+                (
+                    rate('assistant_provider_errors_total{provider=~"cloud-kms|google-certs"}', "provider, error_type"),
+                    "{{provider}} {{error_type}}",
+                ),
+                about="audit: refusals not recorded. security: the use of a key not noted. Else: keys not fetched.",
             ),
         ),
     ),

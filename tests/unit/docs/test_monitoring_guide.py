@@ -21,12 +21,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from common.llm import chat
 from common.metrics import REGISTRY
 from common.pii import PiiKind, mask
+from common.security.api_keys import api_keys
 from common.settings import SETTINGS, load_settings
 from common.telemetry.metric_catalogue import CATALOGUE, Metric
 from common.telemetry.semconv import ALLOWED
 from tests import servers
 from tests.emulators import ROOT, Emulator, emulator, environment
 from tests.gemini_server import GeminiServer
+from tests.instance import instance
 from tests.recorded_spans import recording
 from tests.trace_servers import OtlpHttp, Received
 
@@ -44,7 +46,8 @@ PRODUCT, OWN = "http://127.0.0.1:8000", "http://127.0.0.1:8090"  # as they stand
 # Each block by something that stands in it alone; a test below takes it by that.
 BLOCKS = {
     "sh": (f"curl -s {PRODUCT}/health", "functions-framework", f"curl -sf {OWN}/health",
-           "assistant_http_requests_total", "prometheus --config.file", "loancheck doctor"),
+           "assistant_http_requests_total", "prometheus --config.file", "loancheck doctor", "LOAD_KEYS",
+           "metrics_token"),
     "python": ("rates.py", "flask.Flask(", "trace_retriever", "ask_all", "Pseudonyms"),
     "json": ("rates.answered", "request.finished"),
     "env": ("JAEGER_HOST", "cloud-trace"),
@@ -86,7 +89,7 @@ def run(script: str, cwd: Path = ROOT, **env: str) -> "subprocess.CompletedProce
     found = dict(environment(cwd, **env))
     found["PATH"] = f"{Path(sys.executable).parent}:{found['PATH']}"
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=cwd, env=found, capture_output=True, text=True, timeout=60
+        ["bash", "-euo", "pipefail", "-c", script], cwd=cwd, env=found, capture_output=True, text=True, timeout=120
     )
 
 
@@ -253,13 +256,21 @@ def test_spans_by_hand_nest_and_go_on_in_headers() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_questions_at_once_are_answered_and_counted(tmp_path: Path) -> None:
+def test_a_hundred_questions_at_once_are_answered_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def queries(url: str) -> float:
         shown = run(block("sh", "assistant_http_requests_total").replace(PRODUCT, url))
         return counted(shown.stdout, "assistant_http_requests_total", function="query", status="200")
 
-    with emulator(tmp_path, LOG_LEVEL="WARNING") as running:  # nobody reads its lines, and a full pipe would stop it
-        httpx.post(f"{running.url}/api/query", json={"message": "hello"}, timeout=60).raise_for_status()
+    assert "One caller may ask 60 questions a minute, and have 16 answered at a time" in GUIDE
+    assert load_settings().max_concurrent_requests == 16
+    limits = {"LIMIT_FACTOR": "1", "ADDRESS_LIMIT": "600/minute"}  # as they are by themselves
+    quiet = {"LOG_LEVEL": "WARNING"}  # nobody reads its lines, and a full pipe would stop it
+    with emulator(tmp_path, **limits, **quiet) as running:
+        asked = httpx.post(f"{running.url}/api/query", json={"message": "hello"}, timeout=60).raise_for_status()
+        assert '"principal";q=60;w=60' in asked.headers["RateLimit-Policy"]
+        made = run(f"{block('sh', 'LOAD_KEYS')}echo $LOAD_KEYS", tmp_path, DATA_DIR=str(running.data))
+        assert made.returncode == 0, made.stderr
+        monkeypatch.setenv("LOAD_KEYS", made.stdout)
         before = queries(running.url)
         assert executed(block("python", "ask_all").replace(PRODUCT, running.url)).statuses == {200: 100}
         assert queries(running.url) == before + 100
@@ -364,6 +375,17 @@ def test_the_shown_target_is_one_for_prometheus() -> None:
     assert [file for job in jobs for one in job.get("file_sd_configs", []) for file in one["files"]] == [
         "targets/functions.yml"
     ]
+
+
+@pytest.mark.slow
+def test_the_key_for_prometheus_is_made_where_it_is_looked_for_and_may_read_metrics_alone(tmp_path: Path) -> None:
+    made = run(block("sh", "metrics_token"), tmp_path)
+    assert made.returncode == 0, made.stderr
+    key = (tmp_path / "infra/monitoring/secrets/metrics_token").read_text().strip()
+    with instance(tmp_path):
+        principal = api_keys().check(key)
+    assert principal is not None
+    assert principal.scopes == {"metrics:read"}
 
 
 def test_every_dashboard_is_named() -> None:

@@ -13,6 +13,7 @@ from google.oauth2.service_account import Credentials
 from google_crc32c import value as sum_of
 from sqlalchemy import Engine
 
+from common.metrics import REGISTRY
 from common.problems import problem_document
 from common.security import cloud_kms
 from common.security.cloud_kms import CloudKmsKey
@@ -121,6 +122,8 @@ def test_what_does_not_pass_in_time_is_unavailable(
     assert len(server.requests) > 1
     [line] = [line for line in lines if line["event"] == "keys.unavailable"]
     assert line["error_type"] in {"_NotWhole", "ServiceUnavailable"}
+    labels = {"provider": "cloud-kms", "error_type": line["error_type"]}
+    assert REGISTRY.get_sample_value("assistant_provider_errors_total", labels)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
