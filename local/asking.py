@@ -2,16 +2,18 @@
 
 import json
 from decimal import Decimal
-from http.client import HTTPException
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from common.settings import Secret
 from local.refusal import Refused
 
 TIMEOUT_SECONDS = 120
+KEY_FIX = "set API_KEY to a key with the role {role}: loancheck keys create --role {role} makes one"
 
 
 class NoAnswer(Refused):
@@ -29,17 +31,35 @@ def ask(url: str, question: str, key: Secret | None = None) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", **key_header(key)}
     request = Request(f"{url}/api/query", body, headers)  # noqa: S310
     try:
-        with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # the scheme is checked above
+        with opened(request, TIMEOUT_SECONDS) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
     except HTTPError as error:
-        raise NoAnswer(_refusal(error)) from None
+        with error:
+            raise NoAnswer(_refusal(error)) from None
     except (URLError, HTTPException, OSError) as error:
         cause = getattr(error, "reason", error)
         reason = getattr(cause, "strerror", None) or type(cause).__name__
         raise NoAnswer(f"nothing answers at {url} ({reason}): is `make run` running there?") from None
     except ValueError:
         raise NoAnswer(f"what answers at {url} is not this program") from None
+
+
+class _Stay(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """None: the redirect is not followed, and becomes an `HTTPError`."""
+
+
+def opened(request: Request, timeout_seconds: float) -> HTTPResponse:
+    """The response to `request`, whose scheme is checked. A redirect is not followed, for urllib would send the key
+    along to whatever host it names.
+
+    Raises:
+        HTTPError: any status of 300 and above.
+        OSError, HTTPException: no whole answer.
+    """
+    response: HTTPResponse = build_opener(_Stay).open(request, timeout=timeout_seconds)
+    return response
 
 
 def key_header(key: Secret | None) -> dict[str, str]:
@@ -83,9 +103,13 @@ def _footer(answer: dict[str, Any]) -> str:
 
 
 def _refusal(error: HTTPError) -> str:
+    if error.code < HTTPStatus.BAD_REQUEST:
+        return f"what answers there sends on to another address (HTTP {error.code}), which gets no question: see --url"
     try:
         problem = json.load(error)
         reasons = [f"{one['pointer']} {one['detail']}" for one in problem.get("errors", [])]
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            reasons = [KEY_FIX.format(role="analyst")]
         return ": ".join([problem["title"], *(reasons or filter(None, [problem.get("detail")]))])
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"what answers there is not this program (HTTP {error.code})"

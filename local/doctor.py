@@ -11,16 +11,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from common.settings import Secret, Settings
 from common.settings import settings as current_settings
-from local.asking import key_header
+from local.asking import KEY_FIX, key_header, opened
 from local.catalogue import ROOT, FunctionEntry, load_catalogue
 
 TIMEOUT_SECONDS = 5.0
@@ -249,25 +250,31 @@ def _counts(sends: Mapping[str, float]) -> str:
 
 
 def _get(url: str, *, also: int = 200) -> bytes:
+    """The answer there, with API_KEY if that is set; also that of one other status. No redirect is followed."""
     headers = {"Accept": "*/*", **key_header(current_settings().api_key)}
     request = Request(url, headers=headers)  # noqa: S310  # the scheme is checked by the command
     try:
-        with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-            content: bytes = response.read()
+        with opened(request, TIMEOUT_SECONDS) as response:
+            content = response.read()
     except HTTPError as error:
-        if error.code != also:
-            raise
-        content = error.read()
+        with error:
+            if error.code != also:
+                raise
+            content = error.read()
     return content
 
 
 def _unreachable(subject: str, url: str, error: Exception) -> Diagnosis:
+    if isinstance(error, HTTPError) and error.code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        found = f"{url}/{subject} does not let us in (status {error.code})"
+        return Diagnosis(subject=subject, verdict="fault", found=found, fix=KEY_FIX.format(role="service"))
     found = f"nothing usable at {url}/{subject} ({_reason(error)})"
     return Diagnosis(subject=subject, verdict="fault", found=found, fix=f"make run starts it; or {URL_FIX}")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, HTTPError):
-        return f"status {error.code}"
+        sent_on = "" if error.code >= HTTPStatus.BAD_REQUEST else ", which sends on to another address"
+        return f"status {error.code}{sent_on}"
     cause = error.reason if isinstance(error, URLError) else error
     return getattr(cause, "strerror", None) or type(cause).__name__

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from common.settings import load_settings
 from local.asking import NoAnswer, ask, in_words
 
 ANSWER = {
@@ -82,6 +83,12 @@ def test_what_is_not_known_is_said() -> None:
             "The request breaks a rule: /message Long.",
         ),
         (503, {"title": "Not available", "detail": "Try again."}, "Not available: Try again."),
+        (
+            401,
+            {"title": "This needs a valid key or token"},
+            "This needs a valid key or token: set API_KEY to a key with the role analyst: "
+            "loancheck keys create --role analyst makes one",
+        ),
         (500, {"title": "Something went wrong on our side"}, "Something went wrong on our side"),
         (404, "<html>", "what answers there is not this program (HTTP 404)"),
         (404, [], "what answers there is not this program (HTTP 404)"),
@@ -94,6 +101,49 @@ def test_a_refusal_is_told_in_one_line(serving: Serving, status: int, body: obje
         ask(url, "Is $500,000 & 80% enough; or not?")
     assert str(refused.value).endswith(reason)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_question_or_the_key_elsewhere(status: int) -> None:
+    key = load_settings(api_key="key-of-mine").api_key
+    with (
+        recording(200) as (elsewhere, reached),
+        recording(status, Location=elsewhere) as (url, asked),
+        pytest.raises(NoAnswer, match=rf"sends on to another address \(HTTP {status}\)") as refused,
+    ):
+        ask(url, "Hello", key)
+    assert (asked, reached) == (["key-of-mine"], [])
+    assert "key-of-mine" not in str(refused.value)
+
+
+@contextmanager
+def recording(status: int, **headers: str) -> Iterator[tuple[str, list[str | None]]]:
+    """A server that answers all with `status` and `headers`, and the keys that requests brought."""
+    keys: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            keys.append(self.headers["X-API-Key"])
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def do_GET(self) -> None:  # what urllib makes of a POST on its way elsewhere
+            self.do_POST()
+
+        def log_message(self, *args: object) -> None:
+            """A test's output is its failures."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", keys
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def test_nothing_there_is_told_with_what_to_do() -> None:

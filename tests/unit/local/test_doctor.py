@@ -36,15 +36,20 @@ pywin32==311 ; sys_platform == 'win32' \\
 
 
 @contextmanager
-def answering(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
-    """A server that gives `answers` by method and path, and 404 to all else."""
+def answering(answers: dict[str, tuple[int, bytes]], keys: list[str | None] | None = None) -> Iterator[str]:
+    """A server that gives `answers` by method and path, and 404 to all else. Where the status is a redirect, the body
+    is its address. The key that each request brings goes to `keys`."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             given = answers.get(f"{self.command} {self.path}", answers.get(self.command, (404, b"")))
+            if keys is not None:
+                keys.append(self.headers["X-API-Key"])
             self.send_response(given[0])
             self.send_header("Content-Length", str(len(given[1])))
+            if 300 <= given[0] < 400:
+                self.send_header("Location", given[1].decode())
             self.end_headers()
             self.wfile.write(given[1])
 
@@ -129,6 +134,42 @@ def test_another_program_there_is_a_fault(answer: tuple[int, bytes]) -> None:
     with answering({"GET": answer}) as url:
         (found,) = health(url)
         assert (found.verdict, metrics(url, load_settings()).verdict) == ("fault", "fault")
+
+
+def test_the_key_of_the_settings_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str | None] = []
+    monkeypatch.setattr("local.doctor.current_settings", lambda: load_settings(api_key="key-for-metrics"))
+    with answering({"GET /metrics": (200, METRICS.encode())}, keys) as url:
+        assert metrics(url, load_settings()).verdict == "ok"
+    assert keys == ["key-for-metrics"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_missing_or_may_not_is_a_fault_that_says_which_to_make(status: int) -> None:
+    with answering({"GET /metrics": (status, b"{}")}) as url:
+        found = metrics(url, load_settings())
+    assert found == Diagnosis(
+        subject="metrics",
+        verdict="fault",
+        found=f"{url}/metrics does not let us in (status {status})",
+        fix="set API_KEY to a key with the role service: loancheck keys create --role service makes one",
+    )
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_key_elsewhere(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str | None] = []
+    monkeypatch.setattr("local.doctor.current_settings", lambda: load_settings(api_key="key-for-metrics"))
+    with (
+        answering({"GET": (200, METRICS.encode())}, keys) as elsewhere,
+        answering({"GET": (status, f"{elsewhere}/metrics".encode())}) as url,
+    ):
+        (asked,) = health(url)
+        scraped = metrics(url, load_settings())
+    assert keys == []
+    assert (asked.verdict, scraped.verdict) == ("fault", "fault")
+    assert f"status {status}, which sends on to another address" in scraped.found
+    assert "key-for-metrics" not in f"{asked}{scraped}"
 
 
 def entry(source: str, entry_point: str = "answer") -> FunctionEntry:
