@@ -3,8 +3,12 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from hashlib import sha512
 from pathlib import Path
 from urllib.parse import unquote_plus
+
+from common.security.api_keys import ID_ALPHABET, ID_CHARACTERS, PREFIX, SECRET_CHARACTERS, checksum
+from tests.token_issuer import b64
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +22,20 @@ class Canaries:
     iban: str
     key: str
     password: str
+    api_key: str
+    id_token: str
 
     @property
     def values(self) -> tuple[str, ...]:
-        return tuple(getattr(self, one.name) for one in fields(self))
+        whole = (getattr(self, one.name) for one in fields(self))
+        return (*whole, *parts_of(self.api_key), *parts_of(self.id_token))
 
     @property
     def sentence(self) -> str:
         return (
             f"I am {self.email}, SSN {self.ssn}, call {self.phone}, card {self.card}, IBAN {self.iban}, "
-            f"api key {self.key}, password={self.password}. What is the LTV limit for raw land?"
+            f"api key {self.key}, password={self.password}, {self.api_key} and {self.id_token}. "
+            "What is the LTV limit for raw land?"
         )
 
 
@@ -42,7 +50,14 @@ def canaries(number: int) -> Canaries:
         iban=_iban(f"5001051754073{four}1"),
         key="sk_live_" + f"4eC39HqLyjWDarjtT1zdp7d{four}",
         password=f"Tr0ub4dor-{four}",
+        api_key=_api_key(four),
+        id_token=_id_token(four),
     )
+
+
+def parts_of(credential: str) -> tuple[str, ...]:
+    """What of an API key or ID token nobody may see even alone: the secret, or the claims and the signature."""
+    return tuple(credential.split(".")[1:]) or (credential.rpartition("_")[2],)
 
 
 def found_in(texts: Iterable[bytes], sets: Iterable[Canaries]) -> list[str]:
@@ -72,6 +87,20 @@ def _compact(value: str) -> str:
 
 def files_below(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+def _api_key(four: str) -> str:
+    """One that nobody was given, in the shape of those that are looked up."""
+    key_id = ("canary" + "".join(ID_ALPHABET[int(digit)] for digit in four)).ljust(ID_CHARACTERS, "z")
+    secret = (f"Canary{four}" + "7KqX" * 9)[:SECRET_CHARACTERS]
+    return f"{PREFIX}{key_id}_{secret}{checksum(key_id, secret)}"
+
+
+def _id_token(four: str) -> str:
+    """One that nobody signed; its issuer's key set has a key of this name."""
+    header = {"alg": "RS256", "kid": "key-0", "typ": "JWT"}
+    claims = {"iss": "https://accounts.example", "email": f"canary.{four}@leak-example.org", "sub": four}
+    return f"{b64(header)}.{b64(claims)}.{b64(sha512(four.encode()).digest() * 4)}"
 
 
 def _groups(digits: str) -> list[str]:

@@ -21,6 +21,7 @@ from functions.health import answers, details
 from tests import servers
 from tests.emulators import emulator, environment
 from tests.gemini_server import Behaviour, GeminiServer
+from tests.wsgi import from_this_machine
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -37,7 +38,8 @@ class Health:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
         self._monkeypatch = monkeypatch
         self._data = data
-        self._client = Client(create_app("health", str(ROOT / "functions" / "health" / "main.py"), "http"))
+        app = create_app("health", str(ROOT / "functions" / "health" / "main.py"), "http")
+        self._client = Client(from_this_machine(app))
 
     def configure(self, **values: object) -> None:
         patient = {"health_timeout_ms": 5_000} | values  # this machine may be busy

@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import servers
+from tests.api_keys import bearer, new_key
 from tests.emulators import ROOT, environment
 
 pytestmark = pytest.mark.servers
@@ -28,9 +29,10 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One running instance of the function `health`."""
+    """One running instance of the function `health`; `key` is one that it lets in."""
 
     url: str
+    key: str
     process: "subprocess.Popen[bytes]"
     log: Path
     client: httpx.Client
@@ -42,7 +44,7 @@ class Instance:
         return time.perf_counter() - begun
 
     def metrics(self) -> list[Family]:
-        return families_at(f"{self.url}/metrics")
+        return families_at(f"{self.url}/metrics", **bearer(self.key))
 
     def end(self) -> None:
         """As Cloud Run ends it."""
@@ -61,15 +63,16 @@ def instance(folder: Path, **settings: str) -> Iterator[Instance]:
     ]  # fmt: skip
     env = {name: value for name, value in environment(folder, **settings).items() if name != "PORT"}
     log = folder / f"instance-{port}.log"
+    key = new_key(folder)
     with (
         servers.running(command, is_ready=lambda: servers.answers(f"{url}/live"), log=log, env=env) as process,
         httpx.Client(timeout=10) as client,
     ):
-        yield Instance(url=url, process=process, log=log, client=client)
+        yield Instance(url=url, key=key, process=process, log=log, client=client)
 
 
-def families_at(url: str) -> list[Family]:
-    text = httpx.get(url, timeout=10).raise_for_status().text
+def families_at(url: str, **headers: str) -> list[Family]:
+    text = httpx.get(url, headers=headers, timeout=10).raise_for_status().text
     return list(text_string_to_metric_families(text))
 
 
@@ -104,7 +107,11 @@ scrape_configs:
 
 
 def test_prometheus_scrapes_a_running_function_and_gives_its_values_and_traces(tmp_path: Path) -> None:
-    with instance(tmp_path) as running, servers.prometheus(scraping(running.url), tmp_path) as prometheus:
+    keyed = "authorization: {type: Bearer, credentials_file: metrics_token}"
+    with ExitStack() as stack:
+        running = stack.enter_context(instance(tmp_path))
+        (tmp_path / "metrics_token").write_text(f"{running.key}\n")
+        prometheus = stack.enter_context(servers.prometheus(scraping(running.url, more=keyed), tmp_path))
         begun = time.time()
         for _ in range(3):
             running.ask("/health/live", traceparent=f"00-{TRACE_ID}-b7ad6b7169203331-01")
@@ -112,7 +119,7 @@ def test_prometheus_scrapes_a_running_function_and_gives_its_values_and_traces(t
         counted = 'assistant_http_requests_total{function="health",route="/health/live",status="200"} == 3'
         (found,) = servers.wait_for(lambda: servers.query_prometheus(prometheus, counted), "the requests are counted")
         assert found[0]["method"] == "GET"
-        assert servers.query_prometheus(prometheus, "up") != []
+        assert [up for _, up in servers.query_prometheus(prometheus, "up")] == [1]
         seconds = servers.query_prometheus(
             prometheus, 'assistant_http_request_duration_seconds_sum{route="/health/live"}'
         )
@@ -125,6 +132,17 @@ def test_prometheus_scrapes_a_running_function_and_gives_its_values_and_traces(t
         ).json()["data"]
         traces = {one["labels"]["trace_id"] for series in exemplars for one in series["exemplars"]}
         assert TRACE_ID in traces
+
+
+def test_without_a_key_that_may_read_metrics_prometheus_finds_the_function_down(tmp_path: Path) -> None:
+    with instance(tmp_path) as running:
+        (tmp_path / "metrics_token").write_text(new_key(tmp_path, role="analyst"))
+        assert httpx.get(f"{running.url}/metrics", timeout=10).status_code == 401
+        keyed = "authorization: {credentials_file: metrics_token}"
+        with servers.prometheus(scraping(running.url, more=keyed), tmp_path) as prometheus:
+            servers.wait_for(lambda: servers.query_prometheus(prometheus, "up == 0"), "the scrape is refused")
+            (target,) = httpx.get(f"{prometheus}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
+    assert target["lastError"] == "server returned HTTP status 403 FORBIDDEN"
 
 
 def test_two_instances_push_beside_each_other_and_take_their_groups_away_when_they_end(

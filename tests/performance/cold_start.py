@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.api_keys import new_key
 from tests.emulators import emulator, environment
 from tests.servers import free_port
 
@@ -59,8 +60,8 @@ def starts(hello: Path) -> tuple[Start, ...]:
     )  # fmt: skip
 
 
-def seconds_to_answer(start: Start, data: Path) -> float:
-    """From the start of the process until the whole answer is there.
+def seconds_to_answer(start: Start, data: Path, key: str) -> float:
+    """From the start of the process until the whole answer is there; a question goes with `key`.
 
     Raises:
         RuntimeError: another answer than expected, or none.
@@ -75,7 +76,7 @@ def seconds_to_answer(start: Start, data: Path) -> float:
     begun = time.perf_counter()
     with _process(command, env):
         _wait_for_port(port, begun)
-        answer = _ask(port, start)
+        answer = _ask(port, start, key)
         taken = time.perf_counter() - begun
     if start.expected not in answer:
         raise RuntimeError(f"{start.name}: not the answer that was expected")
@@ -93,10 +94,11 @@ def measure(*, rounds: int = 11) -> list[tuple[str, str]]:
             compileall.compile_dir(ROOT / package, quiet=1)
         with emulator(folder, LOG_LEVEL="WARNING"):
             pass  # it has filled the knowledge base in folder/data
+        key = new_key(folder / "data", role="analyst")
         taken: dict[str, list[float]] = {start.name: [] for start in starts(hello)}
         for number in range(rounds + 1):
             for start in starts(hello):
-                seconds = seconds_to_answer(start, folder / "data")
+                seconds = seconds_to_answer(start, folder / "data", key)
                 if number > 0:
                     taken[start.name].append(seconds)
     bare = taken["hello-world"]
@@ -137,14 +139,14 @@ def _wait_for_port(port: int, begun: float) -> None:
             return
 
 
-def _ask(port: int, start: Start) -> str:
+def _ask(port: int, start: Start, key: str) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         if start.question is None:
             connection.request("GET", start.path)
         else:
             body = json.dumps(start.question)
-            connection.request("POST", start.path, body, {"Content-Type": "application/json"})
+            connection.request("POST", start.path, body, {"Content-Type": "application/json", "X-API-Key": key})
         response = connection.getresponse()
         answer = response.read().decode()
         if response.status != http.client.OK:

@@ -139,8 +139,8 @@ def test_a_database_of_another_kind_is_refused_without_its_address(check: object
 def test_documents_and_chunks_are_counted(file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(
-            "INSERT INTO documents (id, title, metadata, text, content_hash, embedder, revision, updated_at) "
-            "VALUES ('a', 'A', '{}', 'Text.', 'hash', 'embedder', 'revision', '2026-11-23 00:00:00')"
+            "INSERT INTO documents (tenant, id, title, metadata, text, content_hash, embedder, revision, updated_at) "
+            "VALUES ('default', 'a', 'A', '{}', 'Text.', 'hash', 'embedder', 'revision', '2026-11-23 00:00:00')"
         )
     assert knowledge_check(f"sqlite:///{file}")() == Finding(facts={"documents": 1, "chunks": 0})
 

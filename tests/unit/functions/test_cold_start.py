@@ -13,7 +13,7 @@ HEAVY = {
     "pydantic", "pydantic_settings", "dotenv", "prometheus_client", "asyncio", "rich", "chromadb",
     "chromadb_rust_bindings", "google.genai", "google.cloud.logging", "google.cloud.trace_v2", "grpc",
     "opentelemetry.sdk", "httpx", "orjson", "sqlalchemy", "onnxruntime", "numpy", "tokenizers", "alembic",
-    "genai_prices",
+    "genai_prices", "cryptography", "jwt", "limits", "redis", "fsspec", "cachetools", "google.cloud.kms_v1",
 }  # fmt: skip
 MOST_FOREIGN = 30  # modules of other packages and of the standard library, on top of the framework's own 389
 MOST_OWN = 50
