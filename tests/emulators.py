@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,12 @@ class Emulator:
     said: str
     data: Path
     cwd: Path
+    _reader: "Future[str]"
+
+    def last_words(self) -> str:
+        """What it said after `said`, once it has ended."""
+        self.process.wait(timeout=15)
+        return self._reader.result(timeout=15)
 
 
 def environment(data: Path, **settings: str) -> Mapping[str, str]:
@@ -39,7 +46,7 @@ def emulator(folder: Path, **settings: str) -> Iterator[Emulator]:
     with subprocess.Popen(
         COMMAND, cwd=cwd, env=environment(folder / "data", **settings), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+    ) as process, ThreadPoolExecutor(1) as threads:  # fmt: skip
         try:
             assert process.stdout is not None
             said = ""
@@ -49,9 +56,12 @@ def emulator(folder: Path, **settings: str) -> Iterator[Emulator]:
                     break
             listening = re.search(r"listens on (http://\S+)", said)
             assert listening, said
-            yield Emulator(process=process, url=listening[1], said=said, data=folder / "data", cwd=cwd)
+            reader = threads.submit(process.stdout.read)  # a full pipe would stop the process
+            yield Emulator(
+                process=process, url=listening[1], said=said, data=folder / "data", cwd=cwd, _reader=reader
+            )  # fmt: skip
             if process.poll() is None:
                 process.terminate()
-                process.communicate(timeout=15)
+                process.wait(timeout=15)
         finally:
             process.kill()

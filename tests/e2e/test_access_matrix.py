@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from common.security.principal import ROLES
+from common.security.principal import ROLES, Role
 from tests.emulators import ROOT, Emulator, emulator, environment
 from tests.token_issuer import TokenIssuer, token_issuer
 
@@ -53,7 +53,7 @@ class Desk:
         )
         return done.stdout
 
-    def key(self, role: str, tenant: str = "default") -> dict[str, str]:
+    def key(self, role: Role, tenant: str = "default") -> dict[str, str]:
         return {"X-API-Key": self.keys[role, tenant]}
 
     def token(self, **claims: Any) -> dict[str, str]:
@@ -65,10 +65,8 @@ class Desk:
         return [(path, method.upper(), found) for path, one in paths.items() for method, found in one.items()]
 
     def ask(self, method: str, path: str, headers: Mapping[str, str]) -> httpx.Response:
-        body = BODIES.get(path)
-        path = re.sub(r"\{\w+\}", "matrix/none", path)
-        more = {"json": body if body is not None else {}} if method == "POST" and body is not None else {}
-        return self.client.request(method, path, headers=dict(headers), **more)
+        body = BODIES.get(path) if method == "POST" else None
+        return self.client.request(method, re.sub(r"\{\w+\}", "matrix/none", path), headers=dict(headers), json=body)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +81,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             "FAILED_KEYS_LIMIT": "1000/minute",
         }
         with emulator(tmp_path_factory.mktemp("matrix"), **settings) as running:
-            yield Desk(running, issuer)
+            desk = Desk(running, issuer)
+            yield desk
+            desk.client.close()
 
 
 def test_each_route_of_each_function_lets_in_those_who_have_its_scope_and_nobody_else(desk: Desk) -> None:

@@ -101,7 +101,7 @@ def test_a_signal_ends_it_cleanly_and_the_next_start_finds_everything_in_place(
     with emulator(tmp_path) as first, httpx.Client() as client:
         assert client.get(f"{first.url}/live").status_code == 200
         first.process.send_signal(number)
-        last = first.process.communicate(timeout=10)[0]
+        last = first.last_words()
         assert first.process.returncode == 0, last
         assert "Traceback" not in last
     with emulator(tmp_path) as second:
@@ -159,10 +159,17 @@ def test_without_its_vector_server_it_starts_and_says_what_is_missing(tmp_path: 
         assert httpx.get(f"{started.url}/query/live").status_code == 200
 
 
-def test_listening_to_other_machines_is_said(tmp_path: Path) -> None:
+def test_whoever_listens_to_other_machines_asks_for_keys(tmp_path: Path) -> None:
     with emulator(tmp_path, HOST="0.0.0.0") as exposed:
-        assert "emulator.exposed" in exposed.said
         assert exposed.url.startswith("http://127.0.0.1:")
+        assert "access.anonymous" not in exposed.said
+        assert "loancheck keys create" in exposed.said
+        assert httpx.post(f"{exposed.url}/api/query", json={"message": "Hello"}).status_code == 401
+
+
+@pytest.mark.parametrize("settings", [{"HOST": "0.0.0.0"}, {"ENVIRONMENT": "production"}])
+def test_it_does_not_start_where_everybody_would_be_let_in(tmp_path: Path, settings: dict[str, str]) -> None:
+    assert "ANONYMOUS" in refused(tmp_path, ANONYMOUS="true", **settings)
 
 
 def test_loancheck_ask_prints_the_cited_answer(running: Emulator) -> None:

@@ -267,7 +267,7 @@ def test_the_emulator_serves_it(tmp_path: Path) -> None:
 def test_an_emulator_that_was_told_to_end_is_not_ready(tmp_path: Path) -> None:
     with emulator(tmp_path) as running:
         answer = last_answer(running.url, running.process.terminate)
-        running.process.communicate(timeout=15)
+        running.process.wait(timeout=15)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b'"detail":"draining"' in answer
 
