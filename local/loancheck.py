@@ -1,4 +1,4 @@
-"""The command line: `loancheck run | migrate | ingest | ask | doctor | settings | functions`."""
+"""The command line: `loancheck run | migrate | ingest | ask | doctor | keys | audit | data | settings | functions`."""
 
 import sys
 import traceback
@@ -13,6 +13,7 @@ from common.logging import frames_of, setup_logging
 from common.problems import AssistantError
 from common.security.principal import DEFAULT_TENANT
 from common.settings import InvalidSettings, settings
+from local import auditing, data_rights, keys
 from local.refusal import Refused
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys.app, name="keys")
+app.add_typer(auditing.app, name="audit")
+app.add_typer(data_rights.app, name="data")
 
 
 @app.command()
@@ -91,7 +95,8 @@ def ask(
     from local.asking import ask as answer
     from local.asking import in_words
 
-    _say(in_words(answer(url or f"http://{settings().host}:{settings().port}", question)))
+    where = url or f"http://{settings().host}:{settings().port}"
+    _say(in_words(answer(where, question, settings().api_key)))
 
 
 @app.command()
