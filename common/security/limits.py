@@ -1,6 +1,6 @@
 """How much anybody may ask for: requests by principal and by address, refused keys by address, requests in flight.
 
-Everything is counted in moving windows: no burst of twice the limit around the turn of a minute. What is used up is
+Requests are counted in sliding windows: no burst of twice the limit around the turn of a minute. What is used up is
 refused with 429 and says when to come again; every answer tells what is left.
 
 Source of the header fields: https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-10
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from common.logging import component_logger
 from common.metrics import metrics_collector
@@ -24,8 +24,7 @@ from common.settings import Settings, settings
 if TYPE_CHECKING:  # limits and redis are imported by the first request that is counted
     from limits import RateLimitItem
     from limits.errors import StorageError
-
-    from common.security.limit_storage import Counters, Left, Window
+    from limits.strategies import RateLimiter
 
 NONE = "none"
 AWAY_SECONDS = 3.0  # how long a Redis that did not answer is left alone
@@ -69,15 +68,15 @@ class Limits:
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        from common.security.limit_storage import MemoryCounters, RedisCounters
+        from common.security.limit_storage import in_memory, in_redis
 
         self._factor = settings.limit_factor
         self._address = _setting_limit(settings.address_limit, "ADDRESS_LIMIT")
         self._failed_keys = _setting_limit(settings.failed_keys_limit, "FAILED_KEYS_LIMIT")
         self._when_away = settings.when_redis_is_away
-        self._alone = MemoryCounters(clock=clock)
+        self._alone: RateLimiter = in_memory()
         url = settings.redis_url
-        self._shared = RedisCounters(url.get_secret_value()) if url is not None else None
+        self._shared: RateLimiter | None = in_redis(url.get_secret_value()) if url is not None else None
         self._outage = _Outage(clock, settings.when_redis_is_away)
         self._in_flight = _InFlight(settings.max_concurrent_requests)
 
@@ -94,9 +93,9 @@ class Limits:
         """
         if limit == NONE:
             return UNLIMITED
-        policies = [_Policy("principal", _window("principal", _parsed(limit, self._factor), route_key, principal_id))]
+        policies = [_Policy("principal", _parsed(limit, self._factor), (route_key, principal_id))]
         if self._address is not None:
-            policies.append(_Policy("address", _window("address", self._address, route_key, address_group)))
+            policies.append(_Policy("address", self._address, (route_key, address_group)))
         found = self._count(policies, take=True)
         headers = _headers(policies, found)
         _refuse_what_is_used_up(policies, found, headers)
@@ -111,7 +110,7 @@ class Limits:
             LimitsUnavailable: as `check`.
         """
         if self._failed_keys is not None:
-            policies = [_Policy("credentials", _window("credentials", self._failed_keys, "", address_group))]
+            policies = [_Policy("credentials", self._failed_keys, (address_group,))]
             _refuse_what_is_used_up(policies, self._count(policies, take=False), {})
 
     def credentials_refused(self, address_group: str) -> None:
@@ -121,7 +120,7 @@ class Limits:
             LimitsUnavailable: as `check`; an uncounted guess gets no other answer than that.
         """
         if self._failed_keys is not None:
-            policies = [_Policy("credentials", _window("credentials", self._failed_keys, "", address_group))]
+            policies = [_Policy("credentials", self._failed_keys, (address_group,))]
             self._count(policies, take=True)
 
     def running(self, principal_id: str) -> "Running":
@@ -132,15 +131,14 @@ class Limits:
         """
         return Running(self._in_flight, principal_id)
 
-    def _count(self, policies: "Sequence[_Policy]", *, take: bool) -> "Sequence[Left]":
-        windows = [policy.window for policy in policies]
+    def _count(self, policies: "Sequence[_Policy]", *, take: bool) -> "Sequence[_Left]":
         if self._shared is None:
-            return _asked(self._alone, windows, take=take)
+            return _counted(self._alone, policies, take=take)
         from limits.errors import StorageError
 
         if self._outage.may_ask():
             try:
-                found = _asked(self._shared, windows, take=take)
+                found = _counted(self._shared, policies, take=take)
             except StorageError as error:
                 self._outage.goes_on(error)
             else:
@@ -151,7 +149,7 @@ class Limits:
             metrics_collector.record_limit(policy.name, "unavailable" if is_closed else "alone")
         if is_closed:  # the one place where it is decided
             raise LimitsUnavailable(headers={"Retry-After": str(math.ceil(AWAY_SECONDS))})
-        return _asked(self._alone, windows, take=take)
+        return _counted(self._alone, policies, take=take)
 
 
 class Running:
@@ -199,7 +197,10 @@ class _InFlight:
 
 
 class _Outage:
-    """Whether Redis is away, so that not every request waits for it to find out."""
+    """Whether Redis is away, so that not every request waits for it to find out.
+
+    pybreaker would hold its lock while Redis is asked, and put all requests in a row.
+    """
 
     def __init__(self, clock: Callable[[], float], decision: str) -> None:
         self._clock = clock
@@ -234,37 +235,62 @@ class _Outage:
 
 @dataclass(frozen=True, slots=True)
 class _Policy:
+    """A limit, and whose requests (to what) it counts."""
+
     name: Name
-    window: "Window"
+    item: "RateLimitItem"
+    whose: tuple[str, ...]
+
+    @property
+    def seconds(self) -> int:
+        return self.item.get_expiry()
 
 
-def _asked(counters: "Counters", windows: "Sequence[Window]", *, take: bool) -> "Sequence[Left]":
-    return counters.take(windows) if take else counters.look(windows)
+class _Left(NamedTuple):
+    """What is left of a limit; `reset_seconds` until there is more."""
+
+    is_used_up: bool
+    remaining: int
+    reset_seconds: float
 
 
-def _window(name: Name, item: "RateLimitItem", route_key: str, who: str) -> "Window":
-    from common.security.limit_storage import Window
+def _counted(limiter: "RateLimiter", policies: Sequence[_Policy], *, take: bool) -> Sequence[_Left]:
+    """What is left by each of `policies`, after one request where `take` says so and none of them is used up.
 
-    return Window(item.key_for(name, route_key, who), item.amount, item.get_expiry())
+    Two requests at the same moment may find the last place both: then the second is refused when it takes it, and has
+    used up one of the limits before that.
+    """
+    now = time.time()  # the library's clock
+    found = []
+    for policy in policies:
+        stats = limiter.get_window_stats(policy.item, policy.name, *policy.whose)
+        reset = max(0.0, stats.reset_time - now) or float(policy.seconds)
+        found.append(_Left(stats.remaining < 1, stats.remaining, reset))
+    if not take or any(left.is_used_up for left in found):
+        return found
+    is_taken = [limiter.hit(policy.item, policy.name, *policy.whose) for policy in policies]
+    return [
+        _Left(not taken, left.remaining - 1, left.reset_seconds) for left, taken in zip(found, is_taken, strict=True)
+    ]
 
 
-def _headers(policies: Sequence[_Policy], found: "Sequence[Left]") -> dict[str, str]:
-    quotas = [f'"{one.name}";q={one.window.amount};w={one.window.seconds}' for one in policies]
+def _headers(policies: Sequence[_Policy], found: Sequence[_Left]) -> dict[str, str]:
+    quotas = [f'"{one.name}";q={one.item.amount};w={one.seconds}' for one in policies]
     rests = [
-        f'"{one.name}";r={left.remaining};t={max(0, math.ceil(left.reset_seconds))}'
+        f'"{one.name}";r={left.remaining};t={math.ceil(left.reset_seconds)}'
         for one, left in zip(policies, found, strict=True)
     ]
     return {"RateLimit-Policy": ",".join(quotas), "RateLimit": ",".join(rests)}
 
 
-def _refuse_what_is_used_up(policies: Sequence[_Policy], found: "Sequence[Left]", headers: Mapping[str, str]) -> None:
+def _refuse_what_is_used_up(policies: Sequence[_Policy], found: Sequence[_Left], headers: Mapping[str, str]) -> None:
     used_up = [(policy, left) for policy, left in zip(policies, found, strict=True) if left.is_used_up]
     if not used_up:
         return
     for policy, _ in used_up:
         metrics_collector.record_limit(policy.name, "refused")
     detail = " ".join(
-        _WHOSE[policy.name].format(amount=policy.window.amount, seconds=policy.window.seconds) for policy, _ in used_up
+        _WHOSE[policy.name].format(amount=policy.item.amount, seconds=policy.seconds) for policy, _ in used_up
     )
     wait = max(left.reset_seconds for _, left in used_up)
     raise QuotaExceeded(detail, retry_after_seconds=wait, headers=headers)
