@@ -39,17 +39,18 @@ BOUNDED_FIELDS = frozenset(
 )  # fmt: skip
 FIELDS = BOUNDED_FIELDS | frozenset(
     {
-        "asked", "attempt", "attempts", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
+        "answers", "asked", "attempt", "attempts", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
         "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "model", "output_tokens", "passages",
-        "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "threshold", "unchanged",
+        "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "sessions", "threshold",
+        "turns", "unchanged",
         "wait_seconds",
     }
 )  # fmt: skip
 
 Component = Literal[
     "function", "query", "router", "retrieval", "planner", "critique", "model", "knowledge", "documents", "database",
-    "health", "security", "cost", "emulator",
-]  # fmt: skip  # fmt: skip
+    "health", "security", "cost", "emulator", "retention",
+]  # fmt: skip
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})  # noqa: B039  # never changed in place

@@ -129,9 +129,7 @@ class QuotaExceeded(AssistantError):
     title = "Too many requests, or a day's allowance is used up"
     status = HTTPStatus.TOO_MANY_REQUESTS
 
-    def __init__(
-        self, detail: str, *, retry_after_seconds: float, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, detail: str, *, retry_after_seconds: float, headers: Mapping[str, str] | None = None) -> None:
         wait = {"Retry-After": str(max(1, math.ceil(retry_after_seconds)))}
         super().__init__(detail, headers={**wait, **(headers or {})})
 
