@@ -8,11 +8,14 @@ import re
 
 # What Unicode calls default ignorable, and controls, surrogates and private use.
 # Source: https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
-_INVISIBLE = re.compile(
+INVISIBLE = (
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ud800-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff]"
 )
+"""One of them, as a regular expression."""
+
+_INVISIBLE = re.compile(INVISIBLE)
 
 
 def visible(text: str) -> str:

@@ -177,7 +177,8 @@ class MetricsCollector:
         self._agent_duration.observe((agent,), seconds)
 
     def record_rejection(self, check: str) -> None:
-        """`check`: quote or statement (left out of a draft), withheld (an answer), injection (signs in a message)."""
+        """`check`: quote or statement (left out of a draft), withheld (an answer), injection or document_injection
+        (signs in a message, or in what was retrieved for it)."""
         self._rejections.inc((check,))
 
     def record_degraded(self, part: str) -> None:

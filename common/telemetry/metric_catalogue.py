@@ -118,7 +118,7 @@ AGENT_DURATION = _histogram(
 )
 REJECTIONS = _counter(
     "assistant_rejections_total", "Sentences, quotes or messages that a check turned down.",
-    _one_of("check", "quote", "statement", "withheld", "injection"),
+    _one_of("check", "quote", "statement", "withheld", "injection", "document_injection"),
 )  # fmt: skip
 LIMITS = _counter(
     "assistant_limits_total",

@@ -37,7 +37,7 @@ from functions.query.models import (
     UsageModel,
 )
 from functions.query.routing import Route, Router
-from functions.query.screening import Screened, screen
+from functions.query.screening import Screened, document_signals, screen
 from functions.query.sessions import SessionStore, TurnRecord
 from functions.query.tools import QueryTools
 
@@ -162,12 +162,20 @@ def _run(ready: Service, work: _Work) -> Generator[Status | QueryAnswer, None, N
         _measure(reply, held)
         reply = held
         # One transaction: the answer and what it cost stand or fall together.
-        ready.sessions.record(_turn(ready, work, agent, reply), work.tools.entries, work.call.principal)
+        ready.sessions.record(_turn(ready, work, agent, reply, _signals(work)), work.tools.entries, work.call.principal)
         recorded = True
         yield _reply(work, agent, reply)
     finally:
         if not recorded and work.tools.entries:
             ready.sessions.record(None, work.tools.entries, work.call.principal)
+
+
+def _signals(work: _Work) -> list[str]:
+    """Signs of prompt injection in the message and in all that was retrieved for it; the latter are counted here."""
+    retrieved = document_signals(work.tools.passages)
+    if retrieved:
+        metrics_collector.record_rejection("document_injection")
+    return [*work.screened.signals, *retrieved]
 
 
 def _measure(reply: Reply, held: Reply) -> None:
@@ -278,7 +286,7 @@ def _ask_back(work: _Work, read: Reply | None) -> Reply:
     )
 
 
-def _turn(ready: Service, work: _Work, agent: str, reply: Reply) -> TurnRecord:
+def _turn(ready: Service, work: _Work, agent: str, reply: Reply, signals: list[str]) -> TurnRecord:
     return TurnRecord(
         session_id=work.session_id,
         request_id=work.call.correlation.request_id,
@@ -293,7 +301,7 @@ def _turn(ready: Service, work: _Work, agent: str, reply: Reply) -> TurnRecord:
         critique_score=reply.critique_score,
         critique_rounds=reply.critique_rounds,
         degraded=list(reply.degraded),
-        signals=list(work.screened.signals),
+        signals=signals,
         created_at=ready.clock(),
     )
 

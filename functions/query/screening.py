@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from common.invisible import visible
+from common.invisible import INVISIBLE, visible
 from common.llm.chat import Passage
 from common.problems import FieldError, InvalidRequest
 
@@ -34,7 +34,7 @@ _SIGNALS = {
         r"|\b(?:ignora\w*|olvida\w*|omite)\b.{0,40}\b(?:instruc|istruz|instru\u00e7|reglas|regole|regras)\w*"
         r"|\b(?:ignore[sz]?|oublie[sz]?)\b.{0,40}\b(?:consignes|instructions|r\u00e8gles)\b"
         r"|\b(?:игнорируй|забудь)\w*.{0,40}(?:инструкц|правил|указани)"
-        r"|(?:忽略|无视|無視).{0,20}(?:指令|指示|规则|規則)|(?:指示|指令)を?無視",
+        r"|[忽无無][略视視].{0,20}[指规規][令示则則]|指[示令]を?無視",
         re.S,
     ),
     "reveal_prompt": re.compile(
@@ -77,11 +77,13 @@ _SIGNALS = {
 }
 
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,2000}={0,2}")
-_HEX = re.compile(r"(?:[0-9a-f]{2}[\s:]?){12,1000}", re.I)
+_HEX = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[\s:]?){12,1000}")
 _PERCENT = re.compile(r"(?:%[0-9a-f]{2}){6}", re.I)
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*|]){5,200}\w(?!\w)")
 _BETWEEN = re.compile(r"[ .\-_*|]")
 _SPACES = re.compile(r"[^\S\n]+")
+_SPELLING = re.compile("[\U000e0000-\U000e01ef]")  # tag characters, and variation selectors that carry bytes
+_BETWEEN_LETTERS = re.compile(rf"\w{INVISIBLE}{{1,8}}\w{INVISIBLE}{{1,8}}\w")
 # Letters of other alphabets that look like ours, and digits and signs that stand for letters.
 _LOOKALIKES = str.maketrans("асеорхуіјѕԁɡһӏαορτυινκ", "aceopxyijsdghlaoptuivk")
 _MIXED = re.compile(r"[a-z][013457@$]{1,3}[a-z]")
@@ -172,9 +174,8 @@ def _readable(decode: Callable[[str], bytes], packed: str) -> Iterator[str]:
 
 
 def _hides_words(text: str) -> bool:
-    """Whether `text` has tag characters, or several that nobody sees in the middle of words: not a lone soft hyphen."""
-    hidden = len(text) - len(visible(text))
-    return hidden > 0 and (any("\U000e0000" <= letter <= "\U000e01ef" for letter in text) or hidden * 8 > len(text))
+    """Whether characters that nobody sees spell something, or stand between letter and letter: not a soft hyphen."""
+    return bool(_SPELLING.search(text) or _BETWEEN_LETTERS.search(text))
 
 
 def _uniform(text: str) -> str:

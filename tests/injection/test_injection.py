@@ -16,7 +16,7 @@ from functions.query.agent import AgentCard, Reply
 from functions.query.grounding import WITHHELD
 from functions.query.instructions import DRAFT, MEND, REVIEW
 from functions.query.models import QueryAnswer
-from functions.query.screening import signals_in
+from functions.query.screening import DOCUMENT, signals_in
 from tests.gemini_server import Recorded
 from tests.injection.conftest import CANARY, COLLEAGUE_OF_B, QUESTION, Desk, benign, injections
 from tests.injection.obeying_model import Injection, has_reached, instruction, said
@@ -167,6 +167,19 @@ def test_full_marks_by_order_buy_no_acceptance(under_attack: Desk, injection: In
     assert answer.critique.score is not None
     assert answer.critique.score < settings().critique_threshold
     assert "97" not in answer.answer
+
+
+@pytest.mark.parametrize(
+    "injection",
+    [one for one in CORPUS if one.channel not in {"message", "history", "metadata"}],
+    ids=lambda one: one.id,
+)
+def test_signals_of_documents_are_noted_and_counted(under_attack: Desk, injection: Injection) -> None:
+    before = rejections("document_injection")
+    answer = asked(under_attack, injection)
+    noted = under_attack.signals(answer)
+    assert {f"{DOCUMENT}:{signal}" for signal in injection.signals} <= set(noted)
+    assert rejections("document_injection") == before + bool(noted)
 
 
 @pytest.mark.parametrize("goal", sorted({one.goal for one in CORPUS} - {"exceed_scope"}))

@@ -70,7 +70,7 @@ VALUES = {
     ("assistant_authentications_total", "outcome"): "accepted limited refused unavailable",
     ("assistant_critiques_total", "outcome"): "accepted rejected",
     ("assistant_agent_runs_total", "outcome"): "abstained answered asked_back cancelled failed",
-    ("assistant_rejections_total", "check"): "injection quote statement withheld",
+    ("assistant_rejections_total", "check"): "document_injection injection quote statement withheld",
     ("assistant_model_tokens_total", "type"): "cached input output thinking",
     ("gen_ai_client_token_usage", "gen_ai_token_type"): "input output",
     ("assistant_breaker_state", "state"): "closed half_open open",

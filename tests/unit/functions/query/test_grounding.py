@@ -129,6 +129,11 @@ def test_the_number_of_a_list_item_is_no_figure() -> None:
     assert grounded.answer.count("\n") == 1
 
 
+def test_a_number_on_a_line_of_its_own_belongs_to_what_follows() -> None:
+    grounded = drafted("1.\n\nThe limit is 65 % [1].", (1, "limit for raw land is 65 percent"))
+    assert (grounded.answer, grounded.removed) == ("1.\n\nThe limit is 65 % [1].", 0)
+
+
 def test_the_title_and_source_of_a_cited_document_may_be_named() -> None:
     grounded = drafted("12 CFR 34 sets 65 % [1].", (1, "limit for raw land is 65 percent"))
     assert grounded.removed == 0

@@ -89,7 +89,8 @@ def test_full_width_letters_and_line_breaks_are_no_disguise() -> None:
         (f"LTV{HIDDEN}", True),
         ("L\u200bT\u200bV", True),
         ("LTV\U000e0100 limit of the whole portfolio", True),
-        ("The apprai\u00adsal of the property is kept.", False),
+        ("What the last auditor wrote of the whole file: d\u200br\u200bo\u200bp it.", True),
+        ("The ap\u00adprai\u00adsal of the property is kept.", False),
         ("A house \U0001f3e1\ufe0f of the borrower", False),
     ],
 )
