@@ -38,7 +38,7 @@ from common.security.access import UNLIMITED, Needs, admit
 from common.security.anonymous import refuse_outside_emulator as check_anonymous
 from common.security.callers import Callers, callers_of
 from common.security.headers import check_origins, dress, is_preflight, preflight
-from common.security.principal import PUBLIC_SCOPE, Principal
+from common.security.principal import NOBODY, PUBLIC_SCOPE, Principal
 from common.settings import InvalidSettings
 from common.tracing import setup_tracing
 from common.visit import Visit
@@ -213,7 +213,8 @@ class Function:
         return response
 
     def _match(self, request: flask.Request) -> tuple[Route, Mapping[str, str]] | AssistantError:
-        if len(request.full_path) > MAX_URL_CHARACTERS:
+        # Not `full_path`: that reads the query as UTF-8, which it need not be.
+        if len(request.path) + len("?") + len(request.query_string) > MAX_URL_CHARACTERS:
             return UriTooLong(f"An address has at most {MAX_URL_CHARACTERS} characters.")
         try:
             return self._map.bind("").match(request.path, request.method)
@@ -243,7 +244,7 @@ class Function:
         )
         principal = visit.admission.principal
         body = read_body(request, model_of(route.request), route.max_body_bytes) if route.request else None
-        if route.method == "POST" and "Idempotency-Key" in request.headers:
+        if route.method == "POST" and principal is not NOBODY and "Idempotency-Key" in request.headers:
             begun = self._begin_once(request, name, principal, body)
             if isinstance(begun, flask.Response):
                 return begun

@@ -34,7 +34,8 @@ class Visit:
         if self.admission is not None:
             response.headers.extend(self.admission.headers)
         if not response.is_streamed:
-            if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            is_passing = response.status_code == HTTPStatus.TOO_MANY_REQUESTS  # tomorrow the answer is another one
+            if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR and not is_passing:
                 self.keep(response.status_code, response.content_type, response.get_data)
             self.leave()
 
@@ -51,7 +52,7 @@ class Visit:
             log.error("idempotency.not_kept", error_type=type(error).__name__, frames=frames_of(error))
 
     def leave(self) -> None:
-        """Give everything back. An answer that was not kept, as a server error, may be tried for again."""
+        """Give everything back. An answer that was not kept, as a server error or a 429, may be tried for again."""
         ticket, self.ticket = self.ticket, None
         if ticket is not None:
             try:

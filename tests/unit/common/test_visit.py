@@ -42,10 +42,11 @@ def test_an_answer_is_kept_and_the_place_given_back() -> None:
     assert response.headers["RateLimit"] == "x"
 
 
-def test_a_server_error_is_not_kept() -> None:
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_may_be_answered_otherwise_later_is_not_kept(status: int) -> None:
     ticket = Ticket()
     held, left = visit(ticket)
-    held.settle(flask.Response(status=500))
+    held.settle(flask.Response(status=status))
     assert (ticket.ends, left) == (["released"], ["place"])
 
 
