@@ -197,12 +197,11 @@ def test_nothing_that_people_send_is_in_what_the_emulator_writes(
         keys=tuple(new_key(tmp_path / "data", role="analyst") for _ in range(3)),
         tokens=tuple(issuer.token(sub=str(number)) for number in range(3)),
     )
-    with emulator(tmp_path, **settings) as running, ThreadPoolExecutor(1) as reader:
-        said = reader.submit(running.process.communicate)  # a full pipe would stop the process
+    with emulator(tmp_path, **settings) as running:
         responses = all_at_once(running.url, callers)
         metrics = httpx.get(f"{running.url}/metrics").content
         running.process.terminate()
-        output = running.said + said.result()[0]
+        output = running.said + running.last_words()
     statuses = {response.status_code for response in responses}
     assert statuses == {200, 400, 401, 404, 422}
     problems = [response.content for response in responses if response.status_code >= 400]
