@@ -16,7 +16,7 @@ from common.llm.shield_addresses import addresses
 from common.llm.shield_names import Names, names_in
 from common.llm.shield_placeholders import ADDRESS, NAME, TEXT, Placeholders, Restoration, lookalikes
 from common.once import once
-from common.pii import detect
+from common.pii import detect_all
 
 if TYPE_CHECKING:
     from common.llm.embeddings import Embedder, FloatMatrix, FloatVector
@@ -179,7 +179,7 @@ def places(text: str, names: Names) -> list[Place]:
     """
     found = [
         *((start, end, TEXT) for start, end in lookalikes(text)),
-        *detect(text),
+        *detect_all(text),
         *((start, end, ADDRESS) for start, end in addresses(text)),
         *((start, end, NAME) for start, end in names.places(text)),
     ]

@@ -17,6 +17,7 @@ from common.llm.gemini import GeminiModel, gemini_client
 from common.llm.gemini_embeddings import GeminiEmbedder
 from common.llm.resilience import Policy
 from common.llm.shield import INSTRUCTION, ShieldedEmbedder, ShieldedModel, shield_key
+from common.pii import configure
 from tests.gemini_server import Behaviour, GeminiServer
 from tests.instance import instance
 
@@ -91,6 +92,16 @@ def test_nothing_personal_leaves_in_any_part_of_a_request() -> None:
     ShieldedModel(parrot, KEY).generate(REQUEST)
     sent = text_of(parrot.seen[0])
     assert [one for one in ORIGINALS if one.casefold() in sent.casefold()] == []
+
+
+def test_what_telemetry_is_told_not_to_mask_is_hidden_from_a_model_all_the_same() -> None:
+    parrot = Parrot()
+    configure(kinds="PHONE", allow=["jane@roe.example"])
+    try:
+        ShieldedModel(parrot, KEY).generate(replace(PLAIN, question="SSN 078-05-1120, jane@roe.example"))
+    finally:
+        configure()
+    assert re.fullmatch(r"SSN \[SSN_\w+\], \[EMAIL_\w+\]", parrot.seen[0].question)
 
 
 def test_amounts_rates_and_names_of_rules_and_agencies_stay() -> None:
