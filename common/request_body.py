@@ -37,6 +37,8 @@ def read_body(request: flask.Request, model: "type[BaseModel]", max_bytes: int) 
         is_too_large = len(raw) > max_bytes
     except werkzeug.exceptions.RequestEntityTooLarge:
         is_too_large = True
+    except Exception as error:  # each server has its own for chunks that are none, and for a client that went away
+        raise BadRequest("The body cannot be read to its end.") from error
     if is_too_large:
         raise TooLarge(f"The body has more than {max_bytes:,} bytes.")
     if not raw:
@@ -83,8 +85,8 @@ def pass_over_body(request: flask.Request) -> None:
     try:
         while left > 0 and (piece := body.read(min(left, PIECE_BYTES))):
             left -= len(piece)
-    except (werkzeug.exceptions.HTTPException, OSError) as error:
-        log.info("request.body_left", error_type=type(error).__name__)  # larger still, or the client went away
+    except Exception as error:  # noqa: BLE001  # larger still, no chunks, or the client went away: it has its answer
+        log.info("request.body_left", error_type=type(error).__name__)
     request.__dict__["stream"] = io.BytesIO()  # where werkzeug keeps the stream that is read
 
 
