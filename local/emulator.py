@@ -40,15 +40,16 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         with reserve(settings.host, settings.port) as bound:
             from common.database.engine import DatabaseUnavailable
             from local.gateway import Gateway
-            from local.state import check_models, load, prepare
+            from local.state import check_settings, check_writable, load, prepare
 
+            check_writable(settings.data_dir)
+            check_settings()
             try:
                 load(ROOT / "knowledge", prepare(settings), settings)
             except DatabaseUnavailable:  # nothing can be answered without it
                 raise
             except Unavailable as error:  # a Chroma server that is down: answers will say so, and may come back
                 log.warning("knowledge.not_loaded", reason=error.title)
-            check_models()
             if may_be_anonymous:
                 anonymous.grant(settings.host)
             gateway = Gateway(load_catalogue())

@@ -78,16 +78,26 @@ def audited(found: Found, tenant: str, store: Callable[[], Outcome]) -> Outcome:
     return outcome
 
 
-def check_models() -> None:
-    """What the first question would find out too late.
+def check_settings() -> None:
+    """What the first question, key or token would find out too late.
 
     Raises:
-        InvalidSettings: a model or the price file cannot be used; names the variable.
+        InvalidSettings: a model, the price file, a limit, an account or the key-encryption key cannot be used; names
+            the variable.
+        DatabaseUnavailable, KeysUnavailable: the data keys cannot be had.
     """
     from common.costs.prices import prices
     from common.llm.models import chat_model
+    from common.security.headers import check_origins
+    from common.security.id_tokens import id_tokens
+    from common.security.keyring import key_ring
+    from common.security.limits import limits
 
     prices()
+    check_origins()
+    limits()
+    id_tokens()
+    key_ring()
     chat_model()
 
 

@@ -14,6 +14,7 @@ from common.logging import bind_context
 from common.problems import Forbidden, Unauthenticated
 from common.security.callers import Callers
 from common.security.principal import DEFAULT_TENANT, NOBODY, PUBLIC_SCOPE, Principal
+from common.settings import settings
 
 UNLIMITED = "none"
 
@@ -52,6 +53,10 @@ def admit(request: flask.Request, needs: Needs, *, request_id: str) -> Admission
     from common.security.client_address import client_address, limit_group
     from common.security.limits import limits
 
+    if settings().is_production:
+        from common.security.settings_record import settings_recorded
+
+        settings_recorded()
     address = client_address(request)
     group = limit_group(address)
     principal = NOBODY if needs.scope == PUBLIC_SCOPE else _principal(request, needs, address, request_id)

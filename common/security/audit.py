@@ -25,7 +25,7 @@ Action = Literal[
     "document.stored", "document.deleted",
     "access.refused",
     "person.exported", "person.erased", "retention.applied",
-    "report.run", "audit.exported", "settings.changed",
+    "audit.exported", "settings.changed",
 ]  # fmt: skip
 """All that is audited. A new one is a line here, at most 32 characters long."""
 

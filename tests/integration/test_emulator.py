@@ -172,6 +172,20 @@ def test_it_does_not_start_where_everybody_would_be_let_in(tmp_path: Path, setti
     assert "ANONYMOUS" in refused(tmp_path, ANONYMOUS="true", **settings)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("ADDRESS_LIMIT", "plenty"), ("GOOGLE_ACCOUNTS", "scheduler@example.com=owner"), ("REDIS_URL", "http://cache"),
+        ("GOOGLE_CERTS_URL", "http://keys.example.com"), ("CORS_ORIGINS", "https://*.example.com"), ("KEY_FILE", "/nowhere/key"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_way_in_that_cannot_be_used_stops_the_start(tmp_path: Path, setting: str, value: str) -> None:
+    environment = "production" if setting == "KEY_FILE" else "development"
+    line = refused(tmp_path, **{setting: value, "ENVIRONMENT": environment})
+    assert line.startswith(f"loancheck: {setting}:"), line
+    assert value not in line
+
+
 def test_loancheck_ask_prints_the_cited_answer(running: Emulator) -> None:
     ended = subprocess.run(
         [*COMMAND[:-1], "ask", EXAMPLE_QUESTION, "--url", running.url],

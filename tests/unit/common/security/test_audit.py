@@ -40,7 +40,7 @@ from common.security.keyring import KeyRing
 engine = create_engine_for(sys.argv[1])
 ring = KeyRing.over(engine, [FileKey(bytes(32))])
 for turn in range(int(sys.argv[2])):
-    event = Event(tenant="default", actor="key:writer", action="report.run", target=str(turn), outcome="done")
+    event = Event(tenant="default", actor="key:writer", action="document.stored", target=str(turn), outcome="done")
     with write(engine) as connection:
         record(connection, event, ring=ring)
     print(turn, flush=True)

@@ -45,7 +45,7 @@ def add(database: Engine, ring: KeyRing) -> Callable[[int], None]:
     def added(count: int) -> None:
         with write(database) as connection:
             for number in range(count):
-                told = Event(tenant="acme", actor="key:one", action="report.run", target=f"é {number}", outcome="done")
+                told = Event(tenant="acme", actor="key:one", action="document.stored", target=f"é {number}", outcome="done")
                 record(connection, told, ring=ring)
 
     return added
@@ -256,7 +256,7 @@ def test_what_is_done_to_an_exported_file_is_found(
     for _ in range(2):
         with write(sqlite_database) as connection:
             for _ in range(2):
-                told = Event(tenant="acme", actor="key:one", action="report.run", target="all", outcome="done")
+                told = Event(tenant="acme", actor="key:one", action="document.stored", target="all", outcome="done")
                 record(connection, told, ring=ring)
         exported(sqlite_database, kept, ring)
     assert kept.names() == [name(1, 2), name(3, 5)]
