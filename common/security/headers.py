@@ -94,6 +94,7 @@ def _origins(listed: str) -> frozenset[str]:
     origins = frozenset(one.strip() for one in listed.split(",")) - {""}
     for one in origins:
         parts = urlsplit(one)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or one != f"{parts.scheme}://{parts.netloc}":
+        is_origin = parts.scheme in {"http", "https"} and parts.hostname and one == f"{parts.scheme}://{parts.netloc}"
+        if not is_origin or "*" in one:
             raise InvalidSettings("CORS_ORIGINS: each must be https://HOST or https://HOST:PORT, without a path or *")
     return origins
