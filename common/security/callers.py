@@ -13,12 +13,15 @@ def callers_of(function: str, catalogue: Path = CATALOGUE) -> Callers:
     """Of the function with this name; one that is not in the list is as one for keys.
 
     Raises:
-        ValueError: the list names callers that there are none of.
+        ValueError: the list names callers that there are none of, or is no list of functions.
     """
     import json
 
-    entries = json.loads(catalogue.read_bytes())["functions"]
-    found: Callers = next((entry["callers"] for entry in entries if entry["name"] == function), "api-key")
+    try:
+        entries = json.loads(catalogue.read_bytes())["functions"]
+        found: Callers = next((entry["callers"] for entry in entries if entry["name"] == function), "api-key")
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError("functions.json: must hold functions, each with its name and callers") from error
     if found not in get_args(Callers):
         raise ValueError(f"functions.json: callers of {function} must be one of {', '.join(get_args(Callers))}")
     return found

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from bs4.element import PageElement
 
 _MARKUP_SHARE = 2  # characters of markup that one character of text may bring with it
+_CLOSED_BY = ((re.compile(r"<[a-zA-Z/!?]"), ">"), (re.compile(r"<!--"), "-->"))
+_MOST_OPEN = 10  # at the end of a file that was cut off there may be one
 _LEFT_OUT = frozenset(
     "script style noscript template iframe object svg math canvas form button select head title nav footer".split()
 )
@@ -23,20 +26,25 @@ _BLOCKS = frozenset(
     "html legend main ol p pre section summary table tbody td tfoot th thead tr ul".split()
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_NOT_IN_DATA_TABLES = ["table", "ul", "ol", "pre", *_HEADINGS]
+_NOT_IN_DATA_TABLES = frozenset(("table", "ul", "ol", "pre", *_HEADINGS))
 
 
 def read_html(path: Path, limit: int) -> Content:
     """The page's main part where it marks one, else its body.
 
     UTF-8, or what a byte order mark or the page itself declares.
+
+    Raises:
+        Unreadable: no text in that encoding, or markup that does not end.
     """
     from bs4 import BeautifulSoup
     from bs4.dammit import EncodingDetector
 
     raw = read_bytes(path, limit * _MARKUP_SHARE)
     declared = EncodingDetector.find_declared_encoding(raw, is_html=True)
-    soup = BeautifulSoup(_decode(raw, declared), "html.parser")
+    text = _decode(raw, declared)
+    _check_ends(text)
+    soup = BeautifulSoup(text, "html.parser")
     page_title, source = _title(soup), _canonical(soup)
     text = _render(soup.main or soup.body or soup)
     return Content(text=text, title=first_heading(text) or page_title, source=source)
@@ -49,6 +57,18 @@ def _decode(raw: bytes, declared: str | None) -> str:
         if declared is None or declared.lower().startswith("utf"):
             raise
         return decode(raw, declared)
+
+
+def _check_ends(text: str) -> None:
+    """Python's parser looks for the end of each tag and comment up to the end of the text: a file that opens many and
+    ends none would take hours (CVE-2025-6069).
+
+    Raises:
+        Unreadable: it is such a file.
+    """
+    for opening, closing in _CLOSED_BY:
+        if sum(1 for _ in islice(opening.finditer(text, text.rfind(closing) + 1), _MOST_OPEN + 1)) > _MOST_OPEN:
+            raise Unreadable("damaged: tags or comments in it do not end")
 
 
 def _title(soup: "BeautifulSoup") -> str | None:
@@ -133,13 +153,14 @@ def _steps(root: "Tag") -> Iterator[_Step]:
     """What to write, in the page's order. A stack of its own: pages nest deeper than Python's calls may."""
     from bs4.element import CData, NavigableString, Tag
 
+    layout = _layout_tables(root)
     stack: list[PageElement | _Step] = [root]
     while stack:
         node = stack.pop()
         if isinstance(node, Tag):
             if _is_left_out(node):
                 continue
-            opening, children, closing = _parts(node)
+            opening, children, closing = _parts(node, is_layout=id(node) in layout)
             yield opening
             stack.append(closing)
             stack.extend(reversed(children))
@@ -159,8 +180,26 @@ def _is_left_out(tag: "Tag") -> bool:
     )
 
 
-def _parts(tag: "Tag") -> tuple[_Step, list["PageElement"], _Step]:
-    """What opens `tag`, what stands in it, and what closes it."""
+def _layout_tables(root: "Tag") -> set[int]:
+    """The ids of tables that lay out a page: another table, a list or a heading stands in them.
+
+    All in one pass: to ask each table by itself takes hours where thousands lie in each other.
+    """
+    from bs4.element import Tag
+
+    found: set[int] = set()
+    stack: list[tuple[Tag, Tag | None]] = [(root, None)]  # with the table that it stands in
+    while stack:
+        tag, table = stack.pop()
+        if table is not None and tag.name in _NOT_IN_DATA_TABLES:
+            found.add(id(table))
+        inner = tag if tag.name == "table" else table
+        stack.extend((child, inner) for child in tag.contents if isinstance(child, Tag))
+    return found
+
+
+def _parts(tag: "Tag", *, is_layout: bool) -> tuple[_Step, list["PageElement"], _Step]:
+    """What opens `tag`, what stands in it, and what closes it. `is_layout`: it is a table of that kind."""
     name = tag.name
     if name in _HEADINGS:
         mark = "#" * _HEADINGS[name] + " "
@@ -174,7 +213,7 @@ def _parts(tag: "Tag") -> tuple[_Step, list["PageElement"], _Step]:
         return (lambda writer: writer.add("\n")), [], _nothing
     if name == "pre":
         return (lambda writer: writer.verbatim(tag.get_text())), [], _nothing
-    if name == "table" and tag.find(_NOT_IN_DATA_TABLES) is None:
+    if name == "table" and not is_layout:
         return (lambda writer: _write_rows(writer, tag)), [], _nothing
     if name in _BLOCKS:
         return _Writer.close, tag.contents, _Writer.close
@@ -186,13 +225,31 @@ def _nothing(_writer: _Writer) -> None:
 
 
 def _write_rows(writer: _Writer, table: "Tag") -> None:
-    for tag in table.find_all(_is_left_out):
-        tag.decompose()
-    if table.caption:
+    """Row by row. In one pass, and by what opens alone: rows and cells that nobody closes lie in each other."""
+    from bs4.element import CData, NavigableString, Tag
+
+    caption: list[str] = []
+    rows: list[list[list[str]]] = []
+    stack: list[tuple[PageElement, list[str] | None]] = [(one, None) for one in reversed(table.contents)]
+    while stack:
+        node, cell = stack.pop()  # with the cell that it stands in
+        if isinstance(node, Tag) and not _is_left_out(node):
+            if node.name == "caption":
+                cell = caption
+            elif node.name == "tr":
+                cell = None
+                rows.append([])
+            elif node.name in ("td", "th"):
+                cell = []
+                (rows or [[]])[-1].append(cell)
+            stack.extend((one, cell) for one in reversed(node.contents))
+        elif cell is not None and type(node) in (NavigableString, CData):
+            cell.append(str(node))
+    if caption:
         writer.begin("paragraph", "")
-        writer.add(table.caption.get_text(" "))
-    for row in table.find_all("tr"):
-        writer.row([one_line(cell.get_text(" ")) for cell in row.find_all(["th", "td"])])
+        writer.add(" ".join(caption))
+    for row in rows:
+        writer.row([one_line(" ".join(cell)) for cell in row])
 
 
 def _bullets() -> Iterator[str]:

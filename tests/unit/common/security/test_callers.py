@@ -28,6 +28,14 @@ def test_callers_that_there_are_none_of_stop_the_start(tmp_path: Path) -> None:
         callers_of("one", catalogue(tmp_path, "everybody"))
 
 
+@pytest.mark.parametrize("content", ["null", "{}", '{"functions": [1]}', '{"functions": [{"name": "one"}]}', "[" * 9_999])
+def test_a_list_that_is_none_stops_the_start_in_words(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "functions.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"^functions\.json: must hold functions"):
+        callers_of("one", path)
+
+
 @pytest.mark.parametrize(
     ("function", "callers"),
     [("query", "api-key"), ("documents", "api-key"), ("health", "public"), ("retention", "google")],

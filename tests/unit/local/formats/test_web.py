@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,25 @@ def test_the_encoding_that_a_page_declares_is_used(tmp_path: Path, declared: str
 def test_bytes_that_fit_no_declaration_are_named(tmp_path: Path, declaration: str) -> None:
     with pytest.raises(Unreadable, match=r"^not .* text$"):
         read(tmp_path, declaration.encode() + "<p>Grundstück</p>".encode("latin-1"))
+
+
+@pytest.mark.parametrize("opening", ["<!--", "<a ", "<a b='", "</a", "<?", "<a"])
+def test_markup_that_never_ends_is_refused_at_once(tmp_path: Path, opening: str) -> None:
+    with pytest.raises(Unreadable, match="do not end"):
+        read(tmp_path, "<p>A lien.</p><!-- one -->" + opening * 10_000)
+
+
+def test_a_page_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    assert read(tmp_path, "<p>A lien.</p><p>A claim if 3 < 4 <b").text.startswith("A lien.\n\nA claim if 3 < 4")
+
+
+def test_rows_and_cells_that_nobody_closes_are_rows_and_cells(tmp_path: Path) -> None:
+    html = "<table><caption>Limits<tr><th>Kind<th>Limit<tr> <td>raw <b>land</b><td>65<tr>"
+    assert read(tmp_path, html).text == "Limits\n\nKind | Limit\nraw land | 65"
+
+
+@pytest.mark.parametrize("opening", ["<table>", "<tr>", "<tr><td>x", "<td>x", "<caption>x"])
+def test_a_table_nested_ten_thousand_deep_is_read_at_once(tmp_path: Path, opening: str) -> None:
+    started = time.process_time()
+    assert read(tmp_path, "<table>" + opening * 10_000 + "<tr><td>deep").text.endswith("deep")
+    assert time.process_time() - started < 10  # it was minutes
