@@ -7,6 +7,7 @@ none, so all rows of the tenant are opened and read for it.
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +19,11 @@ from common.database.engine import read
 from common.database.tables import api_keys, documents, idempotent_answers, sessions, subject_marks, turns
 from common.knowledge.repair import slices
 from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer
-from common.security.marks import NotAnIdentifier, forget_marks, mark_of, marks_of
+from common.security.idempotency import HOLDER as ANSWERS
+from common.security.idempotency import texts_of
+from common.security.marks import NotAnIdentifier, forget_marks, mark_of, marks_of, texts_in
 
-TURNS, ANSWERS = "turns", "idempotent_answers"  # holders of marks
+TURNS = turns.name  # holder of marks
 BATCH = 200
 
 Reads = Callable[[str], bool]
@@ -58,7 +61,7 @@ class Subject:
     """The person. `mark` is the keyed hash of the identifier that `text` is; None where it is a name."""
 
     def __init__(self, text: str) -> None:
-        self.text = " ".join(text.split())
+        self.text = " ".join(unicodedata.normalize("NFC", text).split())
         try:
             self.mark: str | None = mark_of(text)
         except NotAnIdentifier:
@@ -68,7 +71,9 @@ class Subject:
 
     def is_in(self, text: str) -> bool:
         """Whether `text` holds the identifier in any spelling, or the name as whole words."""
-        return self._name.search(text) is not None if self.mark is None else self.mark in marks_of(text)
+        if self.mark is not None:
+            return self.mark in marks_of(text)
+        return self._name.search(unicodedata.normalize("NFC", text)) is not None
 
 
 def find(engine: Engine, sealer: Sealer, tenant: str, subject: Subject) -> Holdings:
@@ -111,6 +116,9 @@ def delete_turns(connection: Connection, tenant: str, uids: Sequence[str]) -> De
     """Delete up to `BATCH` turns with their marks, and sessions that are left without any."""
     touched = select(turns.c.session_id).where(turns.c.tenant == tenant, turns.c.uid.in_(uids)).distinct()
     session_ids = connection.execute(touched).scalars().all()
+    # On PostgreSQL a turn could come into a session between the look at its turns and its end: it waits now.
+    held = select(sessions.c.id).where(sessions.c.id.in_(session_ids)).order_by(sessions.c.id).with_for_update()
+    connection.execute(held)
     gone = connection.execute(delete(turns).where(turns.c.tenant == tenant, turns.c.uid.in_(uids))).rowcount
     forget_marks(connection, TURNS, uids)
     empty = sessions.c.id.in_(session_ids) & ~select(turns.c.id).where(turns.c.session_id == sessions.c.id).exists()
@@ -125,9 +133,12 @@ def delete_answers(connection: Connection, tenant: str, ids: Sequence[str]) -> N
 
 
 def delete_sessions_before(connection: Connection, before: datetime) -> Deleted:
-    """Delete up to `BATCH` sessions that were last used before, with their turns; of every tenant."""
+    """Delete up to `BATCH` sessions that were last used before, with their turns; of every tenant.
+
+    One that somebody goes on with at this moment is not among them.
+    """
     old = select(sessions.c.id).where(sessions.c.updated_at < before).order_by(sessions.c.updated_at).limit(BATCH)
-    ids = connection.execute(old).scalars().all()
+    ids = connection.execute(old.with_for_update(skip_locked=True)).scalars().all()
     if not ids:
         return Deleted(sessions=0, turns=0)
     uids = connection.execute(select(turns.c.uid).where(turns.c.session_id.in_(ids))).scalars().all()
@@ -154,7 +165,7 @@ def _turns(connection: Connection, sealer: Sealer, tenant: str, subject: Subject
     )
     for row in rows:
         content = json.loads(sealer.open(row.content, TURN_CONTENT, row.uid))
-        if any(subject.is_in(text) for text in _texts(content)):
+        if any(map(subject.is_in, texts_in(content))):
             yield row.uid
 
 
@@ -162,18 +173,19 @@ def _answers(connection: Connection, sealer: Sealer, tenant: str, subject: Subje
     if subject.mark is not None:
         yield from _marked(connection, tenant, ANSWERS, subject.mark)
         return
-    query = select(idempotent_answers.c.id, idempotent_answers.c.body).where(
-        idempotent_answers.c.tenant == tenant, idempotent_answers.c.body.is_not(None)
-    )
+    kept = idempotent_answers.c
+    query = select(kept.id, kept.content_type, kept.body).where(kept.tenant == tenant, kept.body.is_not(None))
     for row in connection.execute(query.execution_options(yield_per=BATCH)):
-        if subject.is_in(sealer.open(row.body, IDEMPOTENT_BODY, row.id).decode(errors="replace")):
+        if any(map(subject.is_in, texts_of(row.content_type, sealer.open(row.body, IDEMPOTENT_BODY, row.id)))):
             yield row.id
 
 
 def _documents(connection: Connection, tenant: str, subject: Subject) -> Iterator[str]:
     query = select(documents).where(documents.c.tenant == tenant).execution_options(yield_per=BATCH)
     for row in connection.execute(query):
-        if any(subject.is_in(text) for text in (row.id, row.title, row.text, row.source or "", *_texts(row.metadata))):
+        if any(
+            subject.is_in(text) for text in (row.id, row.title, row.text, row.source or "", *texts_in(row.metadata))
+        ):
             yield row.id
 
 
@@ -181,13 +193,3 @@ def _keys(connection: Connection, sealer: Sealer, tenant: str, subject: Subject)
     for row in connection.execute(select(api_keys.c.id, api_keys.c.label).where(api_keys.c.tenant == tenant)):
         if subject.is_in(sealer.open(row.label, API_KEY_LABEL, row.id).decode()):
             yield row.id
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All texts within a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from (text for one in value.values() for text in _texts(one))
-    elif isinstance(value, list):
-        yield from (text for one in value for text in _texts(one))

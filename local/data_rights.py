@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from common.security.audit import Action
 
 MAX_ROUNDS = 5
+INCOMPLETE = 1
 
 app = typer.Typer(help="Give out or erase what is kept of a person.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -37,10 +38,12 @@ class CannotName(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """What was deleted, by kind; `number` is that of the receipt in the audit."""
+    """What was deleted, by kind; `number` is that of the receipt in the audit. Where it is not complete, so much was
+    written about the person meanwhile that some of it may be left."""
 
     counts: dict[str, int]
     number: int
+    is_complete: bool
 
 
 @app.command("export")
@@ -67,13 +70,19 @@ def erase_command(
     tenant: TenantOption = "default",
     yes: Annotated[bool, typer.Option("--yes", help="Erase. Without it only what would go is counted.")] = False,
 ) -> None:
-    """Delete all that is kept of a person: turns, kept answers, documents and archived files that speak of them."""
+    """Delete all that is kept of a person: turns, kept answers, documents and archived files that speak of them.
+
+    Exit code 0: all of it is gone. 1: more came meanwhile, and may be left.
+    """
     who = _given(subject)
     if not yes:
         typer.echo(f"Would erase: {_in_words(counts(who, tenant))}. Nothing is erased without --yes.")
         return
     erased = erase(who, tenant)
     typer.echo(f"Erased: {_in_words(erased.counts)}. The receipt is number {erased.number} of the audit.")
+    if not erased.is_complete:
+        typer.echo("More was written about the person meanwhile: run this again.", err=True)
+        raise typer.Exit(INCOMPLETE)
 
 
 def export(subject: str, tenant: str) -> dict[str, object]:
@@ -112,9 +121,11 @@ def erase(subject: str, tenant: str) -> Erased:
 
     who = Subject(subject)
     total = {"turns": 0, "answers": 0, "documents": 0, "keys": 0, "archived": 0}
+    is_complete = False
     for _ in range(MAX_ROUNDS):
         found = find(engine(), sealer(), tenant, who)
-        if not found:
+        is_complete = not found
+        if is_complete:
             break
         _erase_rows(tenant, found.turns, found.answers)
         _erase_documents(tenant, found.documents)
@@ -125,7 +136,8 @@ def erase(subject: str, tenant: str) -> Erased:
         _archive_delete(name)
         total["archived"] += 1
     _forget_deleted_text()
-    return Erased(counts=total, number=_record("person.erased", tenant, who.text, total))
+    number = _record("person.erased", tenant, who.text, {**total, "is_complete": is_complete})
+    return Erased(counts=total, number=number, is_complete=is_complete)
 
 
 def _erase_rows(tenant: str, uids: Sequence[str], answers: Sequence[str]) -> None:

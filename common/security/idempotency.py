@@ -24,7 +24,7 @@ from common.once import once
 from common.problems import AssistantError, BadRequest
 from common.security.encryption import IDEMPOTENT_BODY, Sealer
 from common.security.keyring import KeyRing, key_ring
-from common.security.marks import Marks, forget_marks
+from common.security.marks import Marks, forget_marks, texts_in
 from common.security.principal import Principal
 from common.settings import settings
 
@@ -213,9 +213,9 @@ def delete_expired(connection: Connection, now: datetime) -> int:
         return 0
     # Once more by time: on PostgreSQL a key may have been taken anew meanwhile.
     gone = delete(idempotent_answers).where(idempotent_answers.c.id.in_(ids), idempotent_answers.c.expires_at <= now)
-    count = connection.execute(gone).rowcount
-    forget_marks(connection, HOLDER, ids)
-    return count
+    deleted = connection.scalars(gone.returning(idempotent_answers.c.id)).all()
+    forget_marks(connection, HOLDER, deleted)
+    return len(deleted)
 
 
 def key_of(header: str) -> str:
@@ -241,23 +241,11 @@ def texts_of(content_type: str | None, body: bytes) -> Iterator[str]:
     if kind == "text/event-stream":
         for line in text.splitlines():
             if line.startswith("data: "):
-                yield from _strings(json.loads(line.removeprefix("data: ")))
+                yield from texts_in(json.loads(line.removeprefix("data: ")))
     elif kind == "application/json" or kind.endswith("+json"):
-        yield from _strings(json.loads(text))
+        yield from texts_in(json.loads(text))
     else:
         yield text
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            yield name
-            yield from _strings(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _strings(one)
 
 
 def _taken(connection: Connection, values: dict[str, object], now: datetime) -> Row[tuple[object, ...]] | None:

@@ -6,7 +6,7 @@ key ring's key. It is the same for one identifier however it is written: "(415) 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from common.pii import PiiKind, detect_all
@@ -95,6 +95,19 @@ def marks_of(text: str) -> frozenset[str]:
 def mark_of(identifier: str) -> str:
     """The mark of one identifier as a person types it, by this instance's key ring: as `Marks.of_identifier`."""
     return _marks().of_identifier(identifier)
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """All texts within a JSON value, names of its fields too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield name
+            yield from texts_in(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts_in(one)
 
 
 def forget_marks(connection: "Connection", holder: str, uids: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from common.database.engine import read, write
 from common.database.tables import sessions, turns
 from common.problems import FieldError, NotFound
 from common.security.encryption import TURN_CONTENT, Sealer
-from common.security.marks import Marks
+from common.security.marks import Marks, texts_in
 from common.security.principal import Principal
 from functions.query.agent import Turn
 
@@ -119,7 +119,8 @@ class SessionStore:
             if turn is not None and row is not None:
                 self._touch(connection, turn.session_id, principal)
                 connection.execute(insert(turns), row)
-                marks.note(connection, principal.tenant, turns.name, row["uid"], [turn.message, turn.answer])
+                texts = (turn.message, turn.answer, *texts_in(turn.citations))
+                marks.note(connection, principal.tenant, turns.name, row["uid"], texts)
             ledger.add(connection, entries)
 
     def _row(self, turn: TurnRecord, principal: Principal) -> dict[str, Any]:

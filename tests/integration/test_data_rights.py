@@ -2,22 +2,31 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+import typer
+from sqlalchemy import func, insert, select, update
 from werkzeug.test import Client
 
 from common.archive import archive
 from common.database.engine import engine, read, write
 from common.database.tables import audit_events, idempotent_answers, sessions, subject_marks, turns
+from common.personal_data import delete_sessions_before
 from common.security.api_keys import api_keys
+from common.security.idempotency import Ticket, begin
+from common.security.keyring import key_ring
+from common.security.principal import SCOPES, Principal
+from functions.query.sessions import SessionStore, TurnRecord
 from local import data_rights
 from local.catalogue import load_catalogue
 from local.data_rights import CannotName, counts, erase, export
@@ -29,6 +38,8 @@ from tests.wsgi import from_this_machine
 EMAIL = "jane.roe@borrower.example"
 PHONE = "(415) 555-0132"
 NAME = "Jane Roe"
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+SOMEBODY = Principal(id="key:one", tenant="default", scopes=SCOPES)
 NOBODY = {"turns": 0, "answers": 0, "documents": 0, "keys": 0, "archived": 0}
 
 
@@ -100,6 +111,72 @@ def test_a_name_is_found_by_reading(full: Client) -> None:
     assert (found["turns"], found["documents"], found["keys"]) == (1, 1, 1)
 
 
+def test_a_name_is_found_in_a_kept_answer_whatever_stands_around_it(here: Path) -> None:
+    texts = [f"As asked:\n{NAME}\n\nowes.", "Jane\n Roe owes.", "Nobody\\nJane Roeder owes."]
+    for number, text in enumerate(texts):
+        begun = begin(
+            f"key-{number}", principal=SOMEBODY, route="POST /", path="/", payload=b"", accept="", lease_seconds=60
+        )
+        assert isinstance(begun, Ticket)
+        begun.finish(200, "application/json", json.dumps({"answer": text}).encode())
+    assert counts(NAME, "default") == {**NOBODY, "answers": 2}
+
+
+def test_a_name_is_found_however_its_accents_are_written(here: Path) -> None:
+    composed, parted = "Jos\u00e9 Pe\u00f1a", "Jose\u0301 Pen\u0303a"
+    for label in (composed, parted):
+        api_keys().create(tenant="default", role="viewer", label=label)
+    assert [counts(name, "default")["keys"] for name in (composed, parted)] == [2, 2]
+
+
+@pytest.fixture
+def conversation(here: Path) -> SessionStore:
+    """One session of the default tenant, with one turn that speaks of Jane."""
+    store = SessionStore(engine(), clock=lambda: NOW, new_id=lambda: secrets.token_hex(16), ring=key_ring)
+    store.record(spoken(f"Write to {EMAIL}"), [], SOMEBODY)
+    return store
+
+
+@pytest.mark.parametrize("here", [pytest.param("postgresql", marks=pytest.mark.servers)], indirect=True)
+@pytest.mark.parametrize("deletion", ["erasure", "retention"])
+def test_a_turn_that_comes_while_its_session_is_deleted_is_not_lost(conversation: SessionStore, deletion: str) -> None:
+    def delete() -> None:
+        if deletion == "erasure":
+            erase(EMAIL, "default")
+        else:
+            with write(engine()) as connection:
+                delete_sessions_before(connection, NOW + timedelta(days=1))
+
+    with ThreadPoolExecutor(1) as pool, monitored() as waiting:
+        with write(engine()) as connection:  # as `SessionStore.record` does it, up to its end
+            connection.execute(update(sessions).values(updated_at=NOW + timedelta(days=2)))
+            row = conversation._row(spoken("What is a lien?"), SOMEBODY)
+            connection.execute(insert(turns), row)
+            deleting = pool.submit(delete)
+            while not (deleting.done() or waiting()):
+                pass
+        deleting.result(timeout=30)
+    with read(engine()) as connection:
+        left = set(connection.scalars(select(turns.c.uid)))
+    assert row["uid"] in left
+    assert (rows(sessions), len(left)) == (1, 1 if deletion == "erasure" else 2)
+
+
+@contextmanager
+def monitored() -> Iterator[Callable[[], bool]]:
+    """Whether somebody waits for a lock on the database, by a connection of its own."""
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield lambda: connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one() > 0
+
+
+def spoken(message: str) -> TurnRecord:
+    return TurnRecord(
+        session_id="s1", request_id="r1", trace_id="0" * 32, message=message, answer="Noted.", answered=True,
+        agent="knowledge", intent=None, confidence=0.5, citations=[], critique_score=None, critique_rounds=0,
+        degraded=[], signals=[], created_at=NOW,
+    )  # fmt: skip
+
+
 def test_another_tenants_data_is_neither_found_nor_erased(full: Client) -> None:
     assert counts(EMAIL, "other") == {**NOBODY, "archived": 1}
 
@@ -134,6 +211,17 @@ def test_nothing_of_the_person_is_left_in_any_file(full: Client, here: Path) -> 
 def test_erasing_again_finds_nothing_and_says_so(full: Client) -> None:
     erase(EMAIL, "default")
     assert erase(EMAIL, "default").counts == NOBODY
+
+
+def test_who_is_written_about_without_end_is_told_to_ask_again(
+    full: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(data_rights, "MAX_ROUNDS", 1)
+    with pytest.raises(typer.Exit) as ended:
+        data_rights.erase_command(EMAIL, "default", yes=True)
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == "More was written about the person meanwhile: run this again.\n"
+    assert erase(EMAIL, "default").is_complete
 
 
 def test_an_empty_session_goes_with_its_last_turn(full: Client) -> None:

@@ -149,6 +149,14 @@ def test_whom_a_turn_speaks_of_is_marked_with_it(store: SessionStore, database: 
     assert {row.mark for row in marks} == ring_marks.of("ana@example.com") | ring_marks.of("call (415) 555-2671")
 
 
+def test_whom_only_a_quoted_document_names_is_marked_too(store: SessionStore, database: Engine) -> None:
+    quoted = {**turn().citations[0], "quote": "Write to ana@example.com"}
+    store.record(turn(citations=[quoted]), [], ACME)
+    with read(database) as connection:
+        marks = connection.scalars(select(subject_marks.c.mark)).all()
+    assert set(marks) == Marks(ring_over(database)).of("ana@example.com")
+
+
 def test_a_session_knows_when_it_began_and_when_it_was_last_used(database: Engine) -> None:
     later = NOW + timedelta(minutes=5)
     times = iter((NOW, later))
