@@ -155,10 +155,10 @@ def _signature_of(connection: Connection, number: int) -> str:
 
 
 def _checkpoint(archive: Archive, known: Sequence[ExportedFile], last: int) -> str:
-    """The signature that the archive holds of the event `last`, as it stands there."""
+    """The signature that the archive holds of the event `last`, as it stands there; empty where it holds none."""
     name = next(file.name for file in known if file.last == last)
-    entry, _ = list(_lines(archive.read(name), 0))[-1]
-    return entry.signature
+    lines = list(_lines(archive.read(name), 0))
+    return lines[-1][0].signature if lines else ""
 
 
 def _lines(content: bytes, first: int) -> Iterator[tuple[Entry, str]]:

@@ -45,7 +45,9 @@ def add(database: Engine, ring: KeyRing) -> Callable[[int], None]:
     def added(count: int) -> None:
         with write(database) as connection:
             for number in range(count):
-                told = Event(tenant="acme", actor="key:one", action="document.stored", target=f"é {number}", outcome="done")
+                told = Event(
+                    tenant="acme", actor="key:one", action="document.stored", target=f"é {number}", outcome="done"
+                )
                 record(connection, told, ring=ring)
 
     return added
@@ -273,6 +275,18 @@ def test_a_file_that_is_no_export_is_a_broken_link(sqlite_database: Engine, tmp_
     kept.write_new(name(1, 1), content)
     assert verify_exports(kept, ring.mac) == (BrokenLink(number=1, reason="changed"), {})
     assert newest_checkpoint(kept) == {1: ""}
+
+
+def test_a_file_that_was_emptied_is_a_broken_link_to_verification_and_export(
+    database: Engine, kept: Archive, ring: KeyRing, add: Callable[[int], None], tmp_path: Path
+) -> None:
+    add(2)
+    exported(database, kept, ring)
+    file_of(tmp_path, 1, 2).write_bytes(b"")
+    assert verify_exports(kept, ring.mac)[0] == BrokenLink(number=1, reason="missing")
+    assert newest_checkpoint(kept) == {2: ""}
+    with pytest.raises(ChainForked):
+        export(database, kept)
 
 
 def test_a_missing_file_is_found_and_other_files_are_passed_over(
