@@ -5,13 +5,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 
 from common.database.tables import ledger_entries
+from common.llm.chat import ModelTimeout, TokenUsage
 from common.metrics import metrics_collector
 from common.telemetry import semconv
 
 CANCELLED = "cancelled"  # the outcome of a call that nobody waited for any more
+LEFT_IN_THE_MIDDLE = frozenset({CANCELLED, ModelTimeout.__name__})  # it may be billed, and nobody says for how much
 EMBEDDED = "embedded"  # the provider that is this process itself: it costs nothing
 OPERATIONS = {"embed": semconv.OPERATION_EMBEDDINGS}  # `gen_ai.operation.name` by step; every other step is a chat
 
@@ -48,7 +50,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a principal has used up: tokens of every kind, and their cost as far as it is known."""
+    """What a principal has used up: tokens of every kind, and their cost as far as there are prices."""
 
     tokens: int
     cost_usd: Decimal
@@ -82,24 +84,30 @@ def measure(entry: LedgerEntry) -> None:
         metrics_collector.record_provider_error(entry.provider, entry.outcome)
 
 
-def spent_since(connection: Connection, principal_id: str, since: datetime) -> Spent:
-    """What the principal's model calls have used since then, exactly; those of the embedded models are left out.
+def spent_since(connection: Connection, principal_id: str, since: datetime, at_most: TokenUsage) -> Spent:
+    """What the principal's model calls have used since then; those of the embedded models are left out.
 
-    A call whose price is not known counts by its tokens alone.
+    Exact, but for a call that was left in the middle: it counts as `at_most`, which is what one call can use. A
+    caller who hangs up each time before the answer is there would have spent nothing otherwise. A call whose price is
+    not known counts by its tokens alone.
     """
+    from common.costs.prices import cost_usd
+
     entry = ledger_entries.c
     tokens = entry.input_tokens + entry.output_tokens + entry.thinking_tokens + entry.tool_tokens
     # Added up here, for SQLite keeps costs as text; those that are the same come as one row.
-    query = (
-        select(entry.cost_usd, func.count(), func.sum(tokens))
-        .where(entry.principal == principal_id, entry.created_at >= since, entry.provider != EMBEDDED)
-        .group_by(entry.cost_usd)
-    )
+    theirs = (entry.principal == principal_id, entry.created_at >= since, entry.provider != EMBEDDED)
+    query = select(entry.cost_usd, func.count(), func.sum(tokens)).where(*theirs).group_by(entry.cost_usd)
     rows = connection.execute(query).all()
-    return Spent(
-        tokens=sum(int(total) for _, _, total in rows),
-        cost_usd=sum((cost * count for cost, count, _ in rows if cost is not None), Decimal(0)),
-    )
+    total_tokens = sum(int(total) for _, _, total in rows)
+    total_usd = sum((cost * count for cost, count, _ in rows if cost is not None), Decimal(0))
+    of_model = (entry.model_asked, entry.provider)
+    left = and_(entry.outcome.in_(LEFT_IN_THE_MIDDLE), entry.cost_usd.is_(None), tokens == 0)
+    uncounted = select(*of_model, func.count()).where(*theirs, left).group_by(*of_model)
+    for model, provider, count in connection.execute(uncounted):
+        total_tokens += count * (at_most.input_tokens + at_most.output_tokens)
+        total_usd += count * (cost_usd(at_most, model=model, provider=provider, at=since) or Decimal(0))
+    return Spent(tokens=total_tokens, cost_usd=total_usd)
 
 
 def cost_of(connection: Connection, request_id: str) -> Decimal | None:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from common.problems import AssistantError
 
+CHARACTERS_A_TOKEN = 4  # English prose; close enough for a budget, and no tokenizer is loaded for it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:

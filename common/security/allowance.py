@@ -1,7 +1,8 @@
 """What one principal's questions and documents may cost in a day: nobody runs up the model's bill by asking on.
 
 The ledger is asked before a paid model is. What is being answered at that moment is not in it yet, so a day may end
-above its allowance by as much as a principal's requests in flight cost (`Settings.max_concurrent_requests`).
+above its allowance by as much as a principal's requests in flight cost (`Settings.max_concurrent_requests`). A call
+that was left in the middle counts for all that it can have used.
 """
 
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ from common.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from common.llm.chat import TokenUsage
 
 
 def check_allowance(principal: Principal, settings: Settings, engine: "Engine", now: datetime) -> None:
@@ -31,7 +34,7 @@ def check_allowance(principal: Principal, settings: Settings, engine: "Engine", 
 
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     with read(engine) as connection:
-        spent = spent_since(connection, principal.id, midnight)
+        spent = spent_since(connection, principal.id, midnight, most_of_a_call(settings))
     used_up = []
     if settings.daily_tokens and spent.tokens >= settings.daily_tokens:
         used_up.append(f"{settings.daily_tokens:,} model tokens")
@@ -44,3 +47,12 @@ def check_allowance(principal: Principal, settings: Settings, engine: "Engine", 
             "midnight UTC.",
             retry_after_seconds=(midnight + timedelta(days=1) - now).total_seconds(),
         )
+
+
+def most_of_a_call(settings: Settings) -> "TokenUsage":
+    """About what one call can use: all that goes into a prompt at its longest, a draft under review, a whole answer."""
+    from common.llm.chat import CHARACTERS_A_TOKEN, TokenUsage
+
+    message = settings.max_message_characters // CHARACTERS_A_TOKEN
+    texts = settings.evidence_tokens + settings.history_tokens + message + settings.max_output_tokens
+    return TokenUsage(input_tokens=texts, output_tokens=settings.max_output_tokens)

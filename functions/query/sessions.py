@@ -15,6 +15,7 @@ from common.costs import ledger
 from common.costs.ledger import LedgerEntry
 from common.database.engine import read, write
 from common.database.tables import sessions, turns
+from common.llm.chat import CHARACTERS_A_TOKEN
 from common.problems import FieldError, NotFound
 from common.security.encryption import TURN_CONTENT, Sealer
 from common.security.marks import Marks, texts_in
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from common.security.keyring import KeyRing
 
 MAX_TURNS = 50  # of history, however short they are
-CHARACTERS_A_TOKEN = 4  # English prose; close enough for a budget, and no tokenizer is loaded for it
 ANSWER_TOKENS = 60  # of each earlier answer; what a conversation builds on is said in its first sentences
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from common.costs.embeddings import embedding_entries
-from common.costs.ledger import CANCELLED, LedgerEntry, measure
+from common.costs.ledger import CANCELLED, LEFT_IN_THE_MIDDLE, LedgerEntry, measure
 from common.costs.prices import cost_usd
 from common.llm.chat import ChatAnswer, ChatModel, ChatRequest, ModelError, ModelTimeout, Passage, TokenUsage
 from common.llm.spent import recording
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 log = component_logger("model")
 
 _DOING = {"draft": "drafting", "critique": "reviewing"}  # what a client is told while a step goes on
-
-UNKNOWN_COST = frozenset({CANCELLED, ModelTimeout.__name__})
 
 GeneratedAnswer = Generator[Status, None, ChatAnswer]
 
@@ -123,7 +121,7 @@ class QueryTools:
         now = self.clock()
         answered = answer.model if answer else None
         # A call that was left in the middle may be billed all the same; one that was refused is not.
-        unanswered = None if outcome in UNKNOWN_COST else TokenUsage()
+        unanswered = None if outcome in LEFT_IN_THE_MIDDLE else TokenUsage()
         counted = answer.usage if answer else unanswered
         usage = counted or TokenUsage()
         cost = None  # where no counts came nobody knows

@@ -11,6 +11,7 @@ from sqlalchemy.exc import StatementError
 from common.costs.ledger import EMBEDDED, LedgerEntry, Spent, add, cost_of, measure, spent_since
 from common.database.engine import read, write
 from common.database.tables import ledger_entries
+from common.llm.chat import TokenUsage
 from common.metrics import REGISTRY
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -87,10 +88,12 @@ def test_a_principal_has_spent_what_its_calls_since_then_used_to_the_last_digit(
         add(connection, [replace(later, created_at=NOW - timedelta(microseconds=1))])
     each = 10 + 3 + 2 + 1  # cached tokens are a part of the input
     with read(database) as connection:
-        assert spent_since(connection, "key-acme", NOW) == Spent(
+        assert spent_since(connection, "key-acme", NOW, TokenUsage()) == Spent(
             tokens=5 * each + 990, cost_usd=Decimal("0.400000000000001")
         )
-        assert spent_since(connection, "key-acme", NOW + timedelta(hours=2)) == Spent(tokens=0, cost_usd=Decimal(0))
+        assert spent_since(connection, "key-acme", NOW + timedelta(hours=2), TokenUsage()) == Spent(
+            tokens=0, cost_usd=Decimal(0)
+        )
 
 
 def counted(name: str, **labels: str) -> float:

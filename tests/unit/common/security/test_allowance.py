@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import Engine
 
 from common.costs.ledger import LedgerEntry, add
+from common.costs.prices import cost_usd
 from common.database.engine import write
 from common.problems import QuotaExceeded
-from common.security.allowance import check_allowance
+from common.security.allowance import check_allowance, most_of_a_call
 from common.security.principal import Principal
 from common.settings import load_settings
 
@@ -25,10 +26,12 @@ def spend(
     at: datetime = NOON - timedelta(hours=1),
     principal: str = KEY.id,
     provider: str = "gcp.gemini",
+    outcome: str = "ok",
+    model: str = "m",
 ) -> None:
     entry = LedgerEntry(
         created_at=at, request_id="r", trace_id="0" * 32, tenant="default", principal=principal, step="draft",
-        provider=provider, model_asked="m", duration_ms=1.0, outcome="ok", input_tokens=tokens,
+        provider=provider, model_asked=model, duration_ms=1.0, outcome=outcome, input_tokens=tokens,
         cost_usd=Decimal(usd) if usd is not None else None,
     )  # fmt: skip
     with write(database) as connection:
@@ -77,6 +80,32 @@ def test_an_allowance_is_one_principals_and_the_embedded_model_costs_nothing_of_
     spend(database, tokens=5_000, principal="key-2")
     spend(database, tokens=5_000, provider="embedded")
     check(database)
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "ModelTimeout"])
+def test_who_hangs_up_before_the_answer_is_there_has_spent_what_it_can_have_used(
+    database: Engine, outcome: str
+) -> None:
+    most = most_of_a_call(load_settings())
+    assert (most.input_tokens, most.output_tokens) == (1_800 + 600 + 1_000 + 1_024, 1_024)
+    spend(database, usd=None, outcome=outcome, model="gemini-3.1-pro-preview")
+    used = most.input_tokens + most.output_tokens
+    check(database, tokens=used + 1)
+    with pytest.raises(QuotaExceeded, match="model tokens"):
+        check(database, tokens=used)
+    price = cost_usd(most, model="gemini-3.1-pro-preview", provider="gcp.gemini", at=NOON)
+    assert price is not None
+    with pytest.raises(QuotaExceeded, match="USD"):
+        check(database, tokens=0, usd=float(price) * 0.99)
+    check(database, tokens=0, usd=float(price) * 1.01)
+
+
+def test_a_call_that_was_refused_or_counted_spends_what_it_says(database: Engine) -> None:
+    spend(database, usd=None, outcome="ModelUnavailable")
+    spend(database, usd=None, tokens=7, outcome="cancelled")
+    check(database, tokens=8)
+    with pytest.raises(QuotaExceeded):
+        check(database, tokens=7)
 
 
 def test_0_is_no_limit(database: Engine) -> None:
