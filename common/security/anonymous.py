@@ -11,6 +11,7 @@ import flask
 
 from common.logging import component_logger
 from common.security.client_address import is_loopback
+from common.security.headers import allowed_origin
 from common.settings import InvalidSettings, Settings, settings
 
 log = component_logger("security")
@@ -81,16 +82,12 @@ def _is_from_here(request: flask.Request) -> bool:
 
     Source: https://www.w3.org/TR/fetch-metadata/, https://fetch.spec.whatwg.org/#origin-header
     """
-    origin = request.headers.get("Origin")
-    if origin is not None and origin in _allowed_origins():
+    if allowed_origin(request) is not None:
         return True
+    origin = request.headers.get("Origin")
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return False
     return origin is None or origin.lower() == f"http://{request.headers['Host'].lower()}"
-
-
-def _allowed_origins() -> frozenset[str]:
-    return frozenset(filter(None, map(str.strip, (settings().cors_origins or "").split(","))))
 
 
 def _is_local(host: str) -> bool:

@@ -28,7 +28,7 @@ _NO_STORE = "no-store, max-age=0"
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _PREFLIGHT_SECONDS = 600
 _SENT = "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Request-ID, traceparent"
-_READ = "RateLimit, RateLimit-Policy, Retry-After, X-Request-ID, traceparent"
+_READ = "Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID, traceparent"
 
 
 def page_policy(nonce: str) -> str:

@@ -34,6 +34,15 @@ def test_an_origin_is_compared_as_a_whole(origins: None) -> None:
             assert (allowed_origin(flask.request) == origin) is is_allowed, origin
 
 
+@pytest.mark.parametrize("origins", ["https://a.example"], indirect=True)
+def test_a_page_may_read_the_headers_that_tell_it_what_to_do_next(origins: None) -> None:
+    with flask.Flask("x").test_request_context("/", headers={"Origin": "https://a.example"}):
+        response = flask.Response("{}")
+        dress(flask.request, response, nonce="n")
+    shown = set(response.headers["Access-Control-Expose-Headers"].split(", "))
+    assert {"RateLimit", "Retry-After", "X-Request-ID", "Idempotent-Replayed"} <= shown
+
+
 @pytest.mark.parametrize("origins", [None], indirect=True)
 def test_without_the_setting_no_page_elsewhere_may_ask(origins: None) -> None:
     asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
