@@ -37,7 +37,7 @@ from common.request_head import Correlation, check_headers, chosen_type, correla
 from common.security.access import UNLIMITED, Needs, admit
 from common.security.anonymous import refuse_outside_emulator as check_anonymous
 from common.security.callers import Callers, callers_of
-from common.security.headers import check_origins, dress, is_preflight, preflight
+from common.security.headers import check_origins, dress, is_preflight, preflight, without_type
 from common.security.principal import NOBODY, PUBLIC_SCOPE, Principal
 from common.settings import InvalidSettings
 from common.tracing import setup_tracing
@@ -277,7 +277,7 @@ class Function:
         reply = answer if isinstance(answer, Reply) else Reply(status=route.status, body=answer)
         content = reply.body.model_dump_json().encode() if reply.body is not None else reply.content
         if content is None:
-            return flask.Response(status=reply.status)
+            return without_type(flask.Response(status=reply.status))
         return flask.Response(content, status=reply.status, content_type=reply.content_type)
 
     def _begin_once(
@@ -298,7 +298,8 @@ class Function:
         if not isinstance(begun, Replay):
             return begun
         headers = {"Idempotent-Replayed": "true"}
-        return flask.Response(begun.body, status=begun.status, content_type=begun.content_type, headers=headers)
+        replayed = flask.Response(begun.body, status=begun.status, content_type=begun.content_type, headers=headers)
+        return replayed if begun.content_type is not None else without_type(replayed)
 
     def _describe(self, _call: Call[None]) -> "BaseModel":
         from common.openapi import openapi_document

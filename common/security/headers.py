@@ -86,7 +86,13 @@ def preflight(methods: str) -> flask.Response:
         "Access-Control-Allow-Headers": _SENT,
         "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
     }
-    return flask.Response(status=204, headers=headers)
+    return without_type(flask.Response(status=204, headers=headers))
+
+
+def without_type(response: flask.Response) -> flask.Response:
+    """`response`, which has no body, without the type of a page that Flask gives it."""
+    response.headers.remove("Content-Type")
+    return response
 
 
 @functools.lru_cache(maxsize=1)

@@ -268,6 +268,8 @@ def test_a_path_may_hold_a_rest_with_slashes(client: FlaskClient) -> None:
 def test_an_answer_without_a_body(client: FlaskClient) -> None:
     response = client.delete("/things/1")
     assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Type" not in response.headers
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
 def test_what_escapes_is_a_500_that_says_nothing_about_the_applicant(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -35,6 +36,10 @@ def _principal(call: Call[None]) -> Said:
 
 def _page(call: Call[None]) -> Reply:
     return Reply(content=f'<script nonce="{call.nonce}"></script>'.encode(), content_type=HTML)
+
+
+def _done(_call: Call[None]) -> Reply:
+    return Reply(status=HTTPStatus.NO_CONTENT)
 
 
 class Work:
@@ -84,6 +89,7 @@ def function(work: Work) -> Function:
             route("GET", "/few", _principal, "query:ask", limit="2/minute", answer=Said),
             route("GET", "/page", _page, "costs:read", produces=(HTML,)),
             route("POST", "/work", work.do, "documents:write", request=Said, answer=Said),
+            route("POST", "/done", _done, "documents:write"),
             route("POST", "/stream", work.stream, "documents:write", request=Said, produces=(JSON, EVENT_STREAM)),
         ],
     )
@@ -215,6 +221,14 @@ def test_an_answer_of_the_handler_that_refuses_is_given_again_and_a_failure_is_n
     work.fails = None
     assert client.post("/work", json={"text": "a"}, headers=headers).status_code == 404
     assert work.calls == 2
+
+
+def test_an_answer_without_a_body_is_given_again_as_it_was(client: FlaskClient) -> None:
+    headers = {**key("admin"), "Idempotency-Key": "once"}
+    first, second = (client.post("/done", headers=headers) for _ in range(2))
+    assert second.headers["Idempotent-Replayed"] == "true"
+    for answer in (first, second):
+        assert (answer.status_code, answer.data, "Content-Type" in answer.headers) == (204, b"", False)
 
 
 def test_a_stream_is_given_again_as_it_was(client: FlaskClient, work: Work) -> None:
