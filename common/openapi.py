@@ -28,7 +28,7 @@ _REFUSALS = (
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-_ACCESS_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+_ACCESS_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _KEY_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 _SECURITY: list[dict[str, list[str]]] = [{"apiKey": []}, {"bearer": []}]
 _SECURITY_SCHEMES = {
@@ -153,6 +153,7 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
         *_REFUSALS,
         *(_BODY_REFUSALS if route.request is not None else ()),
         *(() if is_public else _ACCESS_REFUSALS),
+        *(() if is_public and route.limit == UNLIMITED else (HTTPStatus.TOO_MANY_REQUESTS,)),
         *(_KEY_REFUSALS if route.method == "POST" else ()),
     }
     operation: dict[str, Any] = {

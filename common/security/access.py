@@ -7,6 +7,7 @@ What authentication and limits take to import comes with the first request that 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Literal
 
 import flask
 
@@ -63,6 +64,9 @@ def admit(request: flask.Request, needs: Needs, *, request_id: str) -> Admission
     # Whoever asks for what is public has no name: there the address alone counts.
     counted_as = group if principal is NOBODY else principal.id
     state = limits().check(needs.route, needs.limit, counted_as, group)
+    if not principal.may(needs.scope):  # counted before: who may not is not asked as often as they like either
+        _note_refusal("scope", principal, needs.route, address, request_id)
+        raise Forbidden(headers=state.headers)
     closing = ExitStack()
     closing.enter_context(limits().running(counted_as))
     return Admission(principal=principal, headers=state.headers, close=closing.close)
@@ -71,20 +75,17 @@ def admit(request: flask.Request, needs: Needs, *, request_id: str) -> Admission
 def _principal(request: flask.Request, needs: Needs, address: str, request_id: str) -> Principal:
     from common.security.authentication import authenticate
 
-    principal: Principal | None = None
     try:
         principal = authenticate(request, needs.callers, address)
-        bind_context(principal=principal.id)
-        if not principal.may(needs.scope):
-            raise Forbidden
-    except (Unauthenticated, Forbidden) as error:
-        _note_refusal(error, principal, needs.route, address, request_id)
+    except Unauthenticated:
+        _note_refusal("credentials", None, needs.route, address, request_id)
         raise
+    bind_context(principal=principal.id)
     return principal
 
 
 def _note_refusal(
-    error: Unauthenticated | Forbidden, principal: Principal | None, route: str, address: str, request_id: str
+    reason: Literal["credentials", "scope"], principal: Principal | None, route: str, address: str, request_id: str
 ) -> None:
     from common.security.audit_refusals import note_refusal
     from common.security.client_address import limit_group
@@ -92,7 +93,7 @@ def _note_refusal(
     note_refusal(
         tenant=principal.tenant if principal else DEFAULT_TENANT,
         actor=principal.id if principal else None,
-        reason="scope" if isinstance(error, Forbidden) else "credentials",
+        reason=reason,
         route=route,
         address_group=limit_group(address),
         request_id=request_id,

@@ -43,6 +43,19 @@ def test_each_answer_names_the_headers_that_it_comes_with() -> None:
     assert headers_of(described(method="GET", scope="public", limit="none"), "200") == {"X-Request-ID"}
 
 
+@pytest.mark.parametrize(
+    ("scope", "limit", "statuses"),
+    [
+        ("query:ask", "10/minute", {"401", "403", "429"}),
+        ("query:ask", "none", {"401", "403", "429"}),  # by refused keys, and by requests in flight
+        ("public", "10/minute", {"429"}),
+        ("public", "none", set()),
+    ],
+)
+def test_a_route_says_which_refusals_of_the_way_in_it_may_end_in(scope: str, limit: str, statuses: set[str]) -> None:
+    assert described(scope=scope, limit=limit)["responses"].keys() & {"401", "403", "429"} == statuses
+
+
 def test_a_stream_is_described_by_its_events() -> None:
     content = described(produces=("application/json", "text/event-stream"))["responses"]["200"]["content"]
     assert content["text/event-stream"]["schema"]["required"] == ["event", "data"]

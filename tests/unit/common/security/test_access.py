@@ -133,6 +133,13 @@ def test_a_role_without_the_scope_is_refused(client: FlaskClient) -> None:
     assert client.get("/ask", headers=key("viewer")).status_code == 403
 
 
+def test_who_may_not_is_limited_as_who_may(client: FlaskClient) -> None:
+    headers = key("service")
+    refused = [client.get("/few", headers=headers) for _ in range(3)]
+    assert [one.status_code for one in refused] == [403, 403, 429]
+    assert FIELD.search(refused[0].headers["RateLimit"])[1] == "1"  # type: ignore[index]
+
+
 def test_a_refusal_comes_before_the_body_is_looked_at(client: FlaskClient, work: Work) -> None:
     for headers, status in [({}, 401), (key("analyst"), 403)]:
         assert client.post("/work", data=b"{", headers=headers, content_type=JSON).status_code == status
