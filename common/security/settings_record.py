@@ -2,7 +2,8 @@
 
 A deployment changes them, not a request; so an instance in production compares them with those of the last such event
 when it is first asked for something that is not public. Their names are told, and keyed hashes by which the next
-instance compares; never a value. Instances of one deployment find them recorded already.
+instance compares; never a value. Instances of one service find them recorded already; services are compared each with
+itself, for one function's audience is not another's.
 """
 
 import json
@@ -29,6 +30,8 @@ WATCHED = (
     "pii_shield", "redis_url", "trace_content", "trusted_proxies", "vertex_project", "when_redis_is_away",
 )  # fmt: skip
 
+LOCAL = "local"  # what stands for the service where the platform names none
+
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")  # digits could be taken for somebody's number
 _MARK = 12
 
@@ -46,11 +49,12 @@ def settings_recorded() -> bool:
 def record_settings(chosen: Settings, ring: KeyRing) -> bool:
     """Record `chosen` where they differ from the last recorded ones; whether they did."""
     marks = {name: _mark(ring, name, getattr(chosen, name)) for name in WATCHED}
+    target = f"settings:{chosen.k_service or LOCAL}"
     with read(engine()) as connection:
-        if _last(connection) == marks:
+        if _last(connection, target) == marks:
             return False
     with write(engine()) as connection:
-        before = _last(connection)  # another instance may have been first
+        before = _last(connection, target)  # another instance may have been first
         if before == marks:
             return False
         changed = [name for name, mark in marks.items() if before.get(name) != mark]
@@ -58,7 +62,7 @@ def record_settings(chosen: Settings, ring: KeyRing) -> bool:
             tenant=DEFAULT_TENANT,
             actor="deployment",
             action="settings.changed",
-            target="settings",
+            target=target,
             outcome="done",
             facts={"changed": changed, "names": list(marks), "marks": list(marks.values())},
         )
@@ -66,9 +70,10 @@ def record_settings(chosen: Settings, ring: KeyRing) -> bool:
     return True
 
 
-def _last(connection: "Connection") -> dict[str, str]:
-    """Marks by name, as the last event has them; empty where there is none."""
-    of_settings = select(audit_events.c.facts).where(audit_events.c.action == "settings.changed")
+def _last(connection: "Connection", target: str) -> dict[str, str]:
+    """Marks by name, as the last event about `target` has them; empty where there is none."""
+    is_theirs = (audit_events.c.action == "settings.changed") & (audit_events.c.target == target)
+    of_settings = select(audit_events.c.facts).where(is_theirs)
     facts = connection.execute(of_settings.order_by(audit_events.c.number.desc()).limit(1)).scalar()
     found = json.loads(facts) if facts is not None else {"names": [], "marks": []}
     return dict(zip(found["names"], found["marks"], strict=True))

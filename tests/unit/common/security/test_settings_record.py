@@ -54,13 +54,26 @@ def test_a_setting_that_does_not_decide_about_access_may_change() -> None:
     assert not record_settings(load_settings(port=8123, log_level="DEBUG"), key_ring())
 
 
+def test_functions_of_one_deployment_that_differ_record_themselves_once_each() -> None:
+    query = load_settings(k_service="query", google_audiences="https://query.example")
+    documents = load_settings(k_service="documents", google_audiences="https://documents.example")
+    assert [record_settings(one, key_ring()) for one in (query, documents, query, documents)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert record_settings(load_settings(k_service="query", google_audiences="https://new.example"), key_ring())
+    assert events()[-1]["changed"] == ["google_audiences"]
+
+
 def test_another_instance_that_was_faster_has_recorded_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from common.security import settings_record as module
 
     record_settings(load_settings(), key_ring())
     last = module._last
     found: list[dict[str, str]] = [{"environment": "other"}]
-    monkeypatch.setattr(module, "_last", lambda connection: found.pop() if found else last(connection))
+    monkeypatch.setattr(module, "_last", lambda *asked: found.pop() if found else last(*asked))
     assert not record_settings(load_settings(), key_ring())
     assert len(events()) == 1
 
