@@ -107,8 +107,9 @@ def test_a_factory_keeps_its_name_and_its_words() -> None:
 
 def test_one_can_ask_whether_it_is_made_without_making_it() -> None:
     factory = once(object)
-    assert not factory.is_made
+    asked = [factory.is_made]
     factory()
-    assert factory.is_made
+    asked.append(factory.is_made)
     factory.cache_clear()
-    assert not factory.is_made
+    asked.append(factory.is_made)
+    assert asked == [False, True, False]
