@@ -3,11 +3,9 @@
 The ledger and the audit stay: they hold no personal data, and books have periods of their own.
 """
 
-from collections.abc import Callable
+import time
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
-
-from sqlalchemy import Connection, Engine
 
 from common.database.engine import engine, write
 from common.logging import component_logger
@@ -15,46 +13,73 @@ from common.personal_data import delete_sessions_before
 from common.request_head import Correlation
 from common.security import audit
 from common.security.idempotency import delete_expired
+from common.security.keyring import key_ring
 from common.security.principal import Principal
 from common.settings import settings
-
-Deleted = TypeVar("Deleted")
 
 log = component_logger("retention")
 
 
-def apply_retention(principal: Principal, correlation: Correlation, now: datetime | None = None) -> None:
-    """Delete all that is over at `now`, in small transactions, so that nobody waits long for a lock. Calling it again
-    goes on where a call was cut short.
+@dataclass(slots=True)
+class _Gone:
+    """What is deleted so far."""
+
+    sessions: int = 0
+    turns: int = 0
+    answers: int = 0
+
+
+def apply_retention(
+    principal: Principal, correlation: Correlation, deadline: float, now: datetime | None = None
+) -> None:
+    """Delete all that is over at `now`, in small transactions, so that nobody waits long for a lock. At `deadline` (a
+    reading of `time.monotonic()`) it stops; the next call goes on.
 
     Raises:
-        DatabaseUnavailable: what is deleted by then stays deleted.
+        DatabaseUnavailable: what is deleted by then stays deleted, and is in the audit where that can be reached.
     """
     at = now or datetime.now(UTC)
+    key_ring()  # before all else: what cannot be audited is not done
+    gone = _Gone()
+    outcome: audit.Outcome = "failed"
+    try:
+        is_complete = _delete_sessions(gone, at, deadline) and _delete_answers(gone, at, deadline)
+        outcome = "done" if is_complete else "failed"
+    finally:
+        facts = {**asdict(gone), "conversation_days": settings().conversation_days}
+        event = audit.Event(
+            tenant=principal.tenant,
+            actor=principal.id,
+            action="retention.applied",
+            target="conversations",
+            outcome=outcome,
+            request_id=correlation.request_id,
+            facts=facts,
+        )
+        audit.record_alone(event)
+    log.info("retention.applied", outcome=outcome, **asdict(gone))
+
+
+def _delete_sessions(gone: _Gone, at: datetime, deadline: float) -> bool:
+    """Whether none is left that is over."""
     days = settings().conversation_days
-    sessions = turns = 0
-    if days:
-        before = at - timedelta(days=days)
-        while (some := _in_one_transaction(engine(), lambda to: delete_sessions_before(to, before))).sessions:
-            sessions += some.sessions
-            turns += some.turns
-    answers = 0
-    while count := _in_one_transaction(engine(), lambda to: delete_expired(to, at)):
-        answers += count
-    facts = {"sessions": sessions, "turns": turns, "answers": answers, "conversation_days": days}
-    event = audit.Event(
-        tenant=principal.tenant,
-        actor=principal.id,
-        action="retention.applied",
-        target="conversations",
-        outcome="done",
-        request_id=correlation.request_id,
-        facts=facts,
-    )
-    audit.record_alone(event)
-    log.info("retention.applied", sessions=sessions, turns=turns, answers=answers)
+    before = at - timedelta(days=days)
+    while days and time.monotonic() < deadline:
+        with write(engine()) as connection:
+            some = delete_sessions_before(connection, before)
+        if not some.sessions:
+            return True
+        gone.sessions += some.sessions
+        gone.turns += some.turns
+    return not days
 
 
-def _in_one_transaction(engine: Engine, delete: Callable[[Connection], Deleted]) -> Deleted:
-    with write(engine) as connection:
-        return delete(connection)
+def _delete_answers(gone: _Gone, at: datetime, deadline: float) -> bool:
+    """Whether none is left that is over."""
+    while time.monotonic() < deadline:
+        with write(engine()) as connection:
+            count = delete_expired(connection, at)
+        if not count:
+            return True
+        gone.answers += count
+    return False

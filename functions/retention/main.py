@@ -9,11 +9,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, t
 from common.function import Call, Function, Reply, Route
 from common.version import VERSION
 
+MARGIN_SECONDS = 30.0  # for what is begun at the deadline: a wait for the database, the audit
+
 
 def _apply(call: Call[None]) -> Reply:
     from functions.retention.applying import apply_retention
 
-    apply_retention(call.principal, call.correlation)
+    apply_retention(call.principal, call.correlation, call.deadline - MARGIN_SECONDS)
     return Reply(status=HTTPStatus.NO_CONTENT)
 
 

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,14 +20,16 @@ from sqlalchemy import func, insert, select, update
 from werkzeug.test import Client
 
 from common.archive import archive
-from common.database.engine import engine, read, write
+from common.database.engine import DatabaseUnavailable, engine, read, write
 from common.database.tables import audit_events, idempotent_answers, sessions, subject_marks, turns
 from common.personal_data import delete_sessions_before
+from common.request_head import Correlation
 from common.security.api_keys import api_keys
 from common.security.idempotency import Ticket, begin
 from common.security.keyring import key_ring
 from common.security.principal import SCOPES, Principal
 from functions.query.sessions import SessionStore, TurnRecord
+from functions.retention.applying import apply_retention
 from local import data_rights
 from local.catalogue import load_catalogue
 from local.data_rights import CannotName, counts, erase, export
@@ -275,6 +278,37 @@ def test_conversations_and_kept_answers_end_after_their_time(full: Client) -> No
         assert marked <= set(connection.execute(select(turns.c.uid)).scalars())
     assert json.loads(facts) == {"answers": 1, "conversation_days": 365, "sessions": 2, "turns": 2}
     assert full.post("/events/retention").status_code == 204
+
+
+def test_what_time_does_not_suffice_for_is_told_and_had_by_the_next_call(full: Client) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=400)
+    with write(engine()) as connection:
+        connection.execute(update(sessions).values(updated_at=long_ago))
+    correlation = Correlation(request_id="r1", trace_id="0" * 32)
+    apply_retention(SOMEBODY, correlation, deadline=time.monotonic())
+    assert rows(sessions) == 3
+    apply_retention(SOMEBODY, correlation, deadline=time.monotonic() + 60)
+    assert rows(sessions) == 0
+    assert [(outcome, facts["sessions"]) for outcome, facts in retentions()] == [("failed", 0), ("done", 3)]
+
+
+def test_what_was_deleted_before_a_failure_is_in_the_audit(full: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> int:
+        raise DatabaseUnavailable
+
+    with write(engine()) as connection:
+        connection.execute(update(sessions).values(updated_at=datetime.now(UTC) - timedelta(days=400)))
+    monkeypatch.setattr("functions.retention.applying.delete_expired", fails)
+    with pytest.raises(DatabaseUnavailable):
+        apply_retention(SOMEBODY, Correlation(request_id="r1", trace_id="0" * 32), deadline=time.monotonic() + 60)
+    assert [(outcome, facts["sessions"]) for outcome, facts in retentions()] == [("failed", 3)]
+
+
+def retentions() -> list[tuple[str, dict[str, int]]]:
+    of_retention = audit_events.c.action == "retention.applied"
+    query = select(audit_events.c.outcome, audit_events.c.facts).where(of_retention).order_by(audit_events.c.number)
+    with read(engine()) as connection:
+        return [(row.outcome, json.loads(row.facts)) for row in connection.execute(query)]
 
 
 def test_conversations_are_kept_for_ever_where_the_setting_says_so(
