@@ -18,7 +18,7 @@ from local.refusal import Refused
 
 if TYPE_CHECKING:
     from common.personal_data import Subject
-    from common.security.audit import Action
+    from common.security.audit import Action, Outcome
 
 MAX_ROUNDS = 5
 INCOMPLETE = 1
@@ -113,31 +113,46 @@ def counts(subject: str, tenant: str) -> dict[str, int]:
 def erase(subject: str, tenant: str) -> Erased:
     """Delete it, batch by batch; what is written about the person meanwhile is looked for again, and goes too.
 
-    Killed in between, it can be called again: what is gone is gone, and the receipt comes with the last step.
+    Where it fails, the receipt says so, and what is gone by then. Killed in between, it leaves none. It can be called
+    again in either case.
     """
-    from common.database.engine import engine
-    from common.personal_data import Subject, find
-    from common.security.encryption import sealer
+    from common.personal_data import Subject
 
     who = Subject(subject)
     total = {"turns": 0, "answers": 0, "documents": 0, "keys": 0, "archived": 0}
     is_complete = False
+    try:
+        is_complete = _erase_stored(who, tenant, total)
+        for name in _archived(who):
+            _archive_delete(name)
+            total["archived"] += 1
+        _forget_deleted_text()
+    except BaseException:
+        _record("person.erased", tenant, who.text, total, outcome="failed")
+        raise
+    outcome: Outcome = "done" if is_complete else "failed"
+    number = _record("person.erased", tenant, who.text, total, outcome=outcome)
+    return Erased(counts=total, number=number, is_complete=is_complete)
+
+
+def _erase_stored(who: "Subject", tenant: str, total: dict[str, int]) -> bool:
+    """Delete what the database and its indexes hold, adding to `total` what is gone; whether nothing is left."""
+    from common.database.engine import engine
+    from common.personal_data import find
+    from common.security.encryption import sealer
+
     for _ in range(MAX_ROUNDS):
         found = find(engine(), sealer(), tenant, who)
-        is_complete = not found
-        if is_complete:
-            break
+        if not found:
+            return True
         _erase_rows(tenant, found.turns, found.answers)
+        total["turns"] += len(found.turns)
+        total["answers"] += len(found.answers)
         _erase_documents(tenant, found.documents)
+        total["documents"] += len(found.documents)
         _erase_labels(tenant, found.keys)
-        for kind, count in found.counts().items():
-            total[kind] += count
-    for name in _archived(who):
-        _archive_delete(name)
-        total["archived"] += 1
-    _forget_deleted_text()
-    number = _record("person.erased", tenant, who.text, {**total, "is_complete": is_complete})
-    return Erased(counts=total, number=number, is_complete=is_complete)
+        total["keys"] += len(found.keys)
+    return False
 
 
 def _erase_rows(tenant: str, uids: Sequence[str], answers: Sequence[str]) -> None:
@@ -181,14 +196,13 @@ def _forget_deleted_text() -> None:
     """What SQLite keeps of deleted rows: the full text's old segments, and the write-ahead log."""
     from sqlalchemy import text
 
-    from common.database.engine import engine, write
+    from common.database.engine import empty_log, engine, write
 
     if engine().dialect.name != "sqlite":
         return
     with write(engine()) as connection:
         connection.execute(text("INSERT INTO chunk_search (chunk_search) VALUES ('optimize')"))
-    with engine().connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    empty_log(engine())
 
 
 def _archived(who: "Subject") -> list[str]:
@@ -205,7 +219,7 @@ def _archive_delete(name: str) -> None:
     archive().delete(name)
 
 
-def _record(action: "Action", tenant: str, subject: str, facts: dict[str, int]) -> int:
+def _record(action: "Action", tenant: str, subject: str, facts: dict[str, int], *, outcome: "Outcome" = "done") -> int:
     """The receipt: the person stands in it as a keyed hash, by which it is found when the same words are given."""
     from common.database.engine import engine, write
     from common.security import audit
@@ -214,7 +228,7 @@ def _record(action: "Action", tenant: str, subject: str, facts: dict[str, int]) 
     ring = key_ring()
     mark = ring.mac("mark", f"subject:{subject.casefold()}".encode())
     event = audit.Event(
-        tenant=tenant, actor="cli", action=action, target=f"subject:{mark[:32]}", outcome="done", facts=facts
+        tenant=tenant, actor="cli", action=action, target=f"subject:{mark[:32]}", outcome=outcome, facts=facts
     )
     with write(engine()) as connection:
         return audit.record(connection, event, ring=ring)

@@ -20,7 +20,14 @@ def rotate_data(tell: Tell) -> "Rotated":
     from common.security.principal import DEFAULT_TENANT
     from common.security.rotation import rotate_data_keys
 
-    done = rotate_data_keys(engine(), lambda column, rows: tell(f"{column}: {rows} looked at"))
+    try:
+        done = rotate_data_keys(engine(), lambda column, rows: tell(f"{column}: {rows} looked at"))
+    except BaseException:
+        cut_short = Event(
+            tenant=DEFAULT_TENANT, actor="cli", action="data_key.rotated", target="data-key", outcome="failed"
+        )
+        record_alone(cut_short)
+        raise
     facts = {
         "rewrapped": done.rewrapped,
         "resealed": done.resealed,

@@ -1,8 +1,10 @@
 """What is audited: who did what to which thing with what outcome, as entries of one signed chain.
 
-An entry is written in the transaction of the deed itself, so neither is there without the other. It holds no personal
-data: its target and facts are masked as log lines are, and whom a deed concerned is named by a keyed hash. How the
-chain is signed and checked is in `common/security/audit_chain.py`.
+A deed of one transaction has its entry in that, so neither is there without the other: keys, deletions. What takes
+several (storing documents, erasing a person, retention, a rotation, an export) is entered when it ends, also where it
+fails; only a process that is killed in the middle leaves none. An entry's target and facts are masked as log lines are,
+and whom a deed concerned is named by a keyed hash. How the chain is signed and checked is in
+`common/security/audit_chain.py`.
 """
 
 import json

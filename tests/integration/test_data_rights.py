@@ -19,7 +19,7 @@ import typer
 from sqlalchemy import func, insert, select, update
 from werkzeug.test import Client
 
-from common.archive import archive
+from common.archive import ArchiveUnavailable, archive
 from common.database.engine import DatabaseUnavailable, engine, read, write
 from common.database.tables import audit_events, idempotent_answers, sessions, subject_marks, turns
 from common.personal_data import delete_sessions_before
@@ -225,6 +225,19 @@ def test_who_is_written_about_without_end_is_told_to_ask_again(
     assert ended.value.exit_code == 1
     assert capsys.readouterr().err == "More was written about the person meanwhile: run this again.\n"
     assert erase(EMAIL, "default").is_complete
+
+
+def test_an_erasure_that_fails_leaves_a_receipt_of_what_is_gone(full: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_name: str) -> None:
+        raise ArchiveUnavailable
+
+    monkeypatch.setattr(data_rights, "_archive_delete", fails)
+    with pytest.raises(ArchiveUnavailable):
+        erase(EMAIL, "default")
+    receipt = select(audit_events.c.outcome, audit_events.c.facts).where(audit_events.c.action == "person.erased")
+    with read(engine()) as connection:
+        [(outcome, facts)] = connection.execute(receipt).all()
+    assert (outcome, json.loads(facts)["turns"], json.loads(facts)["archived"]) == ("failed", 1, 0)
 
 
 def test_an_empty_session_goes_with_its_last_turn(full: Client) -> None:

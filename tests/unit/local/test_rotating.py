@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from common.database.engine import engine, read, write
+from common.database.engine import DatabaseUnavailable, engine, read, write
 from common.database.tables import api_keys as api_keys_table
 from common.database.tables import audit_events, data_keys
 from common.security.api_keys import api_keys
@@ -56,6 +56,18 @@ def test_each_run_is_in_the_audit(run: Run) -> None:
         assert event.target == f"data-key:{connection.execute(active).scalar_one()}"
     assert (event.action, event.actor, event.outcome) == ("data_key.rotated", "cli", "done")
     assert event.facts == '{"forgotten":0,"kept":1,"resealed":0,"rewrapped":5,"unreadable":0}'
+
+
+def test_a_run_that_fails_is_in_the_audit_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr("common.security.rotation._batches", fails)
+    code, _, _ = run()
+    assert code == 2
+    with read(engine()) as connection:
+        [event] = connection.execute(select(audit_events)).all()
+    assert (event.action, event.target, event.outcome) == ("data_key.rotated", "data-key", "failed")
 
 
 def test_what_cannot_be_opened_is_told_by_the_exit_code(run: Run) -> None:
