@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from common.security.principal import Principal
 
 MOST_BODY_BYTES = 20_000
-MOST_CHARACTERS = 20_000
+MOST_CHARACTERS = 100_000  # python-docx's own files hold 1 MB of XML, which fewer would not allow
 ALWAYS = frozenset(
     "x-request-id x-content-type-options x-frame-options content-security-policy referrer-policy cache-control "
     "strict-transport-security permissions-policy cross-origin-opener-policy cross-origin-resource-policy".split()

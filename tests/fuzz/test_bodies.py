@@ -40,7 +40,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@examples(500)
+@examples(250)
 @given(damaged() | st.binary(max_size=200))
 def test_any_bytes_are_a_model_or_refused(model: Any, raw: bytes) -> None:
     check_body(raw, model)
@@ -72,7 +72,7 @@ def test_what_breaks_parsers_is_a_model_or_refused(model: Any, raw: bytes) -> No
     check_body(raw, model)
 
 
-@examples(300)
+@examples(150)
 @given(st.text(st.characters(min_codepoint=1, max_codepoint=0xFF), max_size=40), st.binary(max_size=30))
 @example("application/json; charset=utf-16", b"\xff\xfe{\x00}\x00")
 @example('application/json; charset="', b"{}")
@@ -81,7 +81,7 @@ def test_any_content_type_is_json_or_refused(content_type: str, raw: bytes) -> N
 
 
 # Any: a JSON value
-@examples(300)
+@examples(150)
 @given(st.dictionaries(names, values, max_size=4))
 def test_a_body_that_is_read_says_what_was_sent(body: dict[str, Any]) -> None:
     body = {**body, "message": "What is a lien?"}

@@ -1,6 +1,7 @@
 """Real files, made by python-docx."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from docx.oxml.ns import nsdecls
 
 from local.formats.content import Unreadable
 from local.formats.word import read_docx
+from tests.fuzz.documents import repacked
 
 LIMIT = 100_000
 
@@ -100,3 +102,17 @@ def test_long_text_is_too_large(tmp_path: Path) -> None:
     (tmp_path / "a.docx").write_bytes(packed.getvalue())
     with pytest.raises(Unreadable, match=r"^too large: more than 100,000 characters of text$"):
         read_docx(tmp_path / "a.docx", LIMIT)
+
+
+@pytest.mark.parametrize("name", ["word/_rels/document.xml.rels", "word/image.png", "word/document.bin"])
+def test_what_is_packed_small_counts_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bomb.docx"
+    path.write_bytes(repacked({}, {name: 10}))
+    with pytest.raises(Unreadable, match=r"^too large: more than 100,000 characters of text$"):
+        read_docx(path, LIMIT)
+
+
+def test_a_picture_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "picture.docx"
+    path.write_bytes(repacked({"word/image.png": os.urandom(5_000_000)}))
+    assert "A lien is a claim" in read_docx(path, LIMIT).text
