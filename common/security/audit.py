@@ -93,9 +93,11 @@ def record(connection: "Connection", event: Event, *, at: datetime | None = None
     """
     from common.security.audit_chain import append
 
+    mac = (ring or _ring_of(connection)).mac
+    mac("audit", b"")  # an instance's first asks Cloud KMS, maybe for seconds: before others wait for this transaction
     return append(
         connection,
-        (ring or _ring_of(connection)).mac,
+        mac,
         at=at or datetime.now(UTC),
         tenant=event.tenant,
         actor=event.actor,

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, String, delete, func, select, update
+from sqlalchemy import Engine, String, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from common.database.engine import engine, read, write
-from common.database.tables import audit_events, data_keys
+from common.database.tables import audit_events, audit_head, data_keys
 from common.security import audit, keyring
 from common.security.audit import MAX_FACTS, MAX_TARGET, Event, record, record_alone
 from common.security.audit_chain import Verified, verify
-from common.security.key_encryption import FileKey
+from common.security.key_encryption import FileKey, KeysUnavailable
 from common.security.keyring import KeyRing, key_ring
 from tests.instance import instance as fresh_instance
 
@@ -259,6 +259,24 @@ def test_the_instances_ring_is_not_used_for_another_database(instance: Path, sql
         sqlite_database, [FileKey.at(instance / "keys" / "key-encryption-key", made_where_missing=False)]
     )
     assert isinstance(held(sqlite_database, theirs), Verified)
+
+
+@pytest.mark.servers  # on SQLite a transaction that writes is alone from its begin
+def test_nobody_waits_for_a_recorder_who_waits_for_its_key(postgresql_database: Engine) -> None:
+    database = postgresql_database
+
+    class Away(FileKey):
+        def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+            with write(database) as other:  # the head is nobody's by then
+                other.execute(text("SET LOCAL lock_timeout = 1000"))
+                other.execute(select(audit_head).with_for_update()).one()
+            raise KeysUnavailable
+
+    KeyRing.over(database, [WRAPPING]).complete()
+    ring = KeyRing.over(database, [Away(bytes(32))])
+    ring.complete()
+    with pytest.raises(KeysUnavailable), write(database) as connection:
+        record(connection, event(), ring=ring)
 
 
 def test_events_alone_are_recorded_together(instance: Path) -> None:
