@@ -69,10 +69,10 @@ def ingest(
     """
     from local.ingest import find
     from local.ingest import ingest as store
-    from local.state import audited, prepare
+    from local.state import CLI, audited, prepare
 
     found = find(paths, base)
-    put = prepare(settings(), tenant)
+    put = prepare(settings(), tenant, actor=CLI)
     with _progress(len(found.sources)) as progress:
         outcome = audited(
             found,

@@ -12,6 +12,8 @@ from common.settings import Settings
 from local.ingest import Found, Outcome, Put, find, ingest
 from local.refusal import Refused
 
+CLI = "cli"  # who does what the command line does, in the audit
+
 log = component_logger("emulator")
 
 
@@ -23,8 +25,10 @@ class NotWritable(Refused):
     """DATA_DIR cannot hold state; the message says why."""
 
 
-def prepare(settings: Settings, tenant: str = DEFAULT_TENANT) -> Put:
+def prepare(settings: Settings, tenant: str = DEFAULT_TENANT, actor: str | None = None) -> Put:
     """The way into the tenant's knowledge base, after migrating the database and repairing what a crash left half done.
+
+    What goes in is in the audit under `actor`, each part in the transaction that stores it; None leaves no event.
 
     Raises:
         BadTenant: that is no tenant's name.
@@ -32,11 +36,19 @@ def prepare(settings: Settings, tenant: str = DEFAULT_TENANT) -> Put:
         DatabaseTooNew: the schema is of a newer version of the program.
         SQLAlchemyError: the database cannot be reached.
         Unavailable: the vector index cannot be reached; the database is in order.
+        InvalidSettings, KeysUnavailable: what cannot be audited is not done.
     """
     if not is_tenant(tenant):
         raise BadTenant("a tenant's name is 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit")
     check_writable(settings.data_dir)
-    return functools.partial(knowledge_store().put, tenant=tenant)  # making the store migrates and repairs
+    store = knowledge_store()  # making it migrates and repairs
+    if actor is None:
+        return functools.partial(store.put, tenant=tenant)
+    from common.knowledge.stored_events import Storing
+    from common.security.keyring import key_ring
+
+    along = Storing(tenant=tenant, actor=actor).along(key_ring())
+    return functools.partial(store.put, tenant=tenant, along=along)
 
 
 def load(folder: Path, put: Put, settings: Settings) -> Outcome:
@@ -49,33 +61,27 @@ def load(folder: Path, put: Put, settings: Settings) -> Outcome:
 
 
 def audited(found: Found, tenant: str, store: Callable[[], Outcome]) -> Outcome:
-    """What `store` gives, once it is in the audit: one event, also where it was cut short.
+    """What `store` gives. That it was cut short is in the audit, after what it stored till then.
 
     Raises:
-        InvalidSettings, DatabaseUnavailable, KeysUnavailable: what cannot be audited is not done.
+        InvalidSettings, DatabaseUnavailable, KeysUnavailable: that cannot be audited.
     """
     from common.security.audit import Event, record_alone
-    from common.security.keyring import key_ring
 
-    key_ring()
-    outcome: Outcome | None = None
     try:
-        outcome = store()
-    finally:
-        facts = {"files": len(found.sources)}
-        if outcome is not None:
-            facts |= {"documents": outcome.documents, "chunks": outcome.chunks, "unchanged": outcome.unchanged}
+        return store()
+    except BaseException:
         record_alone(
             Event(
                 tenant=tenant,
-                actor="cli",
+                actor=CLI,
                 action="document.stored",
                 target="loancheck ingest",
-                outcome="failed" if outcome is None else "done",
-                facts=facts,
+                outcome="failed",
+                facts={"files": len(found.sources)},
             )
         )
-    return outcome
+        raise
 
 
 def check_settings() -> None:

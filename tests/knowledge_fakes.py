@@ -102,24 +102,30 @@ class Spying:
         self._before_upsert, self._after_upsert = before_upsert, after_upsert
         self._before_delete, self._after_delete = before_delete, after_delete
 
-    def upsert(self, entries: Sequence[VectorEntry]) -> None:
+    def upsert(self, tenant: str, entries: Sequence[VectorEntry]) -> None:
         self._before_upsert()
-        self._inner.upsert(entries)
+        self._inner.upsert(tenant, entries)
         self._after_upsert()
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, tenant: str, ids: Sequence[str]) -> None:
         self._before_delete()
-        self._inner.delete(ids)
+        self._inner.delete(tenant, ids)
         self._after_delete()
 
-    def search(self, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
-        return self._inner.search(vector, limit, where)
+    def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
+        return self._inner.search(tenant, vector, limit, where)
 
-    def count(self) -> int:
-        return self._inner.count()
+    def count(self, tenant: str) -> int:
+        return self._inner.count(tenant)
 
-    def ids(self) -> set[str]:
-        return self._inner.ids()
+    def ids(self, tenant: str) -> set[str]:
+        return self._inner.ids(tenant)
+
+    def tenants(self) -> set[str]:
+        return self._inner.tenants()
+
+    def drop(self, tenant: str) -> None:
+        self._inner.drop(tenant)
 
     def reset(self) -> None:
         self._inner.reset()

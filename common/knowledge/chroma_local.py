@@ -17,7 +17,9 @@ from common.llm.embeddings import FloatMatrix
 
 _PLACE = ("default_tenant", "default_database")
 _FILE = "chroma.sqlite3"
-_OPEN_INDEXES = 16  # an index has five files; we have one index for each embedder
+# Far more than `ChromaFolder` ever has open: an index that Chroma let go of by itself it would read again at a moment
+# when another process may be writing it.
+_OPEN_INDEXES = 1_000
 
 
 class Found(TypedDict):
@@ -58,9 +60,11 @@ class LocalChroma:
         """Lets go of the files; collections of this folder cannot be used any more."""
         del self._bindings
 
-    def names(self) -> set[str]:
-        """All collections."""
-        return {one.name for one in self._bindings.list_collections(None, None, *_PLACE)}
+    def collections(self) -> "dict[str, LocalCollection]":
+        """All of them by name; a hundred and fifty microseconds for each (1.5.9)."""
+        return {
+            one.name: LocalCollection(self, str(one.id)) for one in self._bindings.list_collections(None, None, *_PLACE)
+        }
 
     def delete(self, name: str) -> None:
         """Delete this collection, which has to be there, and its files."""

@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from common.database.engine import engine, read
 from common.database.tables import chunks, document_attributes, documents, knowledge_state
-from common.knowledge.lexical import DOCUMENT_ID, TENANT, Filter, create_statements, lexical_index
+from common.knowledge.lexical import DOCUMENT_ID, Filter, create_statements, lexical_index
 from common.knowledge.sentence_vectors import pack_sentences, pack_vector, unpack_vectors
 from common.knowledge.store import generation
 from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsUnavailable
@@ -193,8 +193,7 @@ class Index:
     def _ask_vectors(
         self, context: Context, vector: FloatVector, count: int, tenant: str, where: Filter | None
     ) -> "Future[dict[str, float]]":
-        ours = {**(where or {}), TENANT: tenant}
-        return self._threads.submit(context.run, _searched, self._vectors, vector, count, ours)
+        return self._threads.submit(context.run, _searched, self._vectors, tenant, vector, count, where)
 
     def _check_complete(
         self,
@@ -305,10 +304,11 @@ class MemoryIndex(Index):
             for (text_id, one), vector in zip(given, vectors, strict=True):
                 self._add(connection, text_id, one, vector)
         self._vectors.upsert(
+            DEFAULT_TENANT,
             [
-                VectorEntry(id=text_id, vector=vector, attributes={DOCUMENT_ID: text_id, TENANT: DEFAULT_TENANT})
+                VectorEntry(id=text_id, vector=vector, attributes={DOCUMENT_ID: text_id})
                 for (text_id, _), vector in zip(given, vectors, strict=True)
-            ]
+            ],
         )
 
     def _add(self, connection: Connection, text_id: str, one: str, vector: FloatVector) -> None:
@@ -360,10 +360,12 @@ def _memory_engine() -> Engine:
     return memory
 
 
-def _searched(vectors: VectorIndex, vector: FloatVector, count: int, where: Filter | None) -> dict[str, float]:
+def _searched(
+    vectors: VectorIndex, tenant: str, vector: FloatVector, count: int, where: Filter | None
+) -> dict[str, float]:
     started = time.monotonic()
     with span("search vectors", kind="client", attributes={semconv.DB_OPERATION_NAME: "search"}):
-        found = vectors.search(vector, count, where)
+        found = vectors.search(tenant, vector, count, where)
     metrics_collector.record_vector_query(time.monotonic() - started)
     return found
 

@@ -20,7 +20,6 @@ Filter: TypeAlias = Mapping[str, str]
 """Keeps documents whose attributes all have these values; the name `document_id` is the document itself."""
 
 DOCUMENT_ID = "document_id"
-TENANT = "_tenant"  # the attribute that every vector carries; no metadata can have a name that begins with _
 
 _MAX_TERMS = 64  # of one question; a longer text has said what it is about by then
 _TERM = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+")  # 500,000 and 1002.14 stay whole

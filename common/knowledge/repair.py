@@ -1,13 +1,14 @@
 """Keeping the vector index to what the database says: after a killed write, a move, a reset, a loss."""
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, tuple_, update
 
 from common.database.engine import read, write
 from common.database.tables import chunks, document_attributes, documents, knowledge_state, revisions
-from common.knowledge.lexical import DOCUMENT_ID, TENANT
+from common.knowledge.lexical import DOCUMENT_ID
 from common.knowledge.sentence_vectors import unpack_vectors
 from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsLost, VectorsUnavailable
 from common.llm.embeddings import Embedder
@@ -35,12 +36,13 @@ class Repairer:
         self.recovering(self.delete_doomed)
         self.recovering(self._match)
 
-    def fill(self) -> None:
-        """Bring back the vectors that the index has lost; where it holds as many as it should this costs two counts.
+    def fill(self, tenant: str) -> None:
+        """Bring back the vectors that the index has lost; where it has lost none this costs some counts.
 
-        A write asks this first. Equal counts may hide a loss behind as many left-overs, which only `repair` finds.
+        A write of `tenant` asks this first. Of other tenants it finds only that all were lost, and equal counts may
+        hide a loss behind as many left-overs: everything is found by `repair` alone.
         """
-        self.recovering(self._fill)
+        self.recovering(lambda: self._fill(tenant))
 
     def recovering(self, action: Callable[[], None]) -> None:
         """Do it; where the vector index turns out emptied or damaged, fill it again and do it then."""
@@ -61,34 +63,65 @@ class Repairer:
 
     def delete_doomed(self) -> None:
         """Delete the vectors of all doomed revisions, whoever doomed them, and then their rows."""
-        query = select(revisions.c.revision, revisions.c.chunks).where(revisions.c.state == DOOMED)
+        query = select(revisions.c.tenant, revisions.c.revision, revisions.c.chunks).where(revisions.c.state == DOOMED)
         with read(self._engine) as connection:
-            doomed = {row.revision: row.chunks for row in connection.execute(query)}
+            doomed = connection.execute(query).all()
         if not doomed:
             return
-        self._vectors.delete([vector_id(one, ordinal) for one, count in doomed.items() for ordinal in range(count)])
+        of_tenants: dict[str, list[str]] = defaultdict(list)
+        for row in doomed:
+            of_tenants[row.tenant] += [vector_id(row.revision, ordinal) for ordinal in range(row.chunks)]
+        for tenant, ids in of_tenants.items():
+            self._vectors.delete(tenant, ids)
         with write(self._engine) as connection:
             take_turn(connection)
-            for some in slices(list(doomed)):
+            for some in slices([row.revision for row in doomed]):
                 connection.execute(delete(revisions).where(revisions.c.revision.in_(some)))
 
-    def _fill(self) -> None:
-        with read(self._engine) as connection:
-            query = select(func.count()).select_from(chunks).where(self._is_usable())
-            expected = connection.execute(query).scalar_one()
-        if self._vectors.count() < expected:
+    def _fill(self, tenant: str) -> None:
+        expected = self._expected()
+        if self._vectors.count(tenant) < expected.get(tenant, 0) or not expected.keys() <= self._vectors.tenants():
             self._match()
 
     def _match(self) -> None:
         """Add to the vector index what it misses, delete what belongs to nothing."""
-        present = self._vectors.ids()
+        for tenant in sorted(self._vectors.tenants() | self._expected().keys()):
+            self._match_tenant(tenant)
+
+    def _match_tenant(self, tenant: str) -> None:
+        present = self._vectors.ids(tenant)
         with read(self._engine) as connection:  # after `ids`: what is written since then is in none of the two
-            current = set(connection.execute(select(chunks.c.vector_id).where(self._is_usable())).scalars())
-            announced = set(connection.execute(select(revisions.c.revision)).scalars())
+            usable = (chunks.c.tenant == tenant) & self._is_usable()
+            current = set(connection.execute(select(chunks.c.vector_id).where(usable)).scalars())
+            of_tenant = select(revisions.c.revision).where(revisions.c.tenant == tenant)
+            announced = set(connection.execute(of_tenant).scalars())
+        if not current and not announced:
+            self._drop(tenant)
+            return
         stray = [one for one in present - current if one.partition(":")[0] not in announced]
-        self._vectors.delete(stray)
+        self._vectors.delete(tenant, stray)
         for some in slices(sorted(current - present)):
-            self._vectors.upsert(self._stored_entries(some))
+            self._vectors.upsert(tenant, self._stored_entries(tenant, some))
+
+    def _drop(self, tenant: str) -> None:
+        """Forget a tenant without vectors, unless a write of its first one has been announced by now.
+
+        Announcements wait for their turn as well: none comes between the look and the deed.
+        """
+        with write(self._engine) as connection:
+            take_turn(connection)
+            ours = select(func.count()).select_from(revisions).where(revisions.c.tenant == tenant)
+            usable = select(func.count()).where(chunks.c.tenant == tenant, self._is_usable())
+            if not any(connection.execute(query).scalar_one() for query in (ours, usable)):
+                self._vectors.drop(tenant)
+
+    def _expected(self) -> dict[str, int]:
+        """How many vectors each tenant should have; without those who should have none."""
+        query = (
+            select(chunks.c.tenant, func.count().label("vectors")).where(self._is_usable()).group_by(chunks.c.tenant)
+        )
+        with read(self._engine) as connection:
+            return {row.tenant: row.vectors for row in connection.execute(query)}
 
     def _is_usable(self) -> ColumnElement[bool]:
         """Whether a chunk's vector is of this embedder."""
@@ -102,19 +135,20 @@ class Repairer:
         if count:  # found by their words alone until they are handed in again
             log.warning("knowledge.embedded_by_another_embedder", count=count, embedder=self._embedder.name)
 
-    def _stored_entries(self, vector_ids: Sequence[str]) -> list[VectorEntry]:
+    def _stored_entries(self, tenant: str, vector_ids: Sequence[str]) -> list[VectorEntry]:
         with read(self._engine) as connection:
-            query = select(chunks.c.vector_id, chunks.c.tenant, chunks.c.document_id, chunks.c.vector)
-            rows = connection.execute(query.where(chunks.c.vector_id.in_(vector_ids))).all()
-            attributes = {
-                (row.tenant, row.document_id): {DOCUMENT_ID: row.document_id, TENANT: row.tenant} for row in rows
-            }
-            place = tuple_(document_attributes.c.tenant, document_attributes.c.document_id)
-            for row in connection.execute(select(document_attributes).where(place.in_(list(attributes)))):
-                attributes[row.tenant, row.document_id][row.name] = row.value
+            query = select(chunks.c.vector_id, chunks.c.document_id, chunks.c.vector)
+            ours = (chunks.c.tenant == tenant) & chunks.c.vector_id.in_(vector_ids)
+            rows = connection.execute(query.where(ours)).all()
+            attributes = {row.document_id: {DOCUMENT_ID: row.document_id} for row in rows}
+            named = select(document_attributes).where(
+                document_attributes.c.tenant == tenant, document_attributes.c.document_id.in_(list(attributes))
+            )
+            for row in connection.execute(named):
+                attributes[row.document_id][row.name] = row.value
         vectors = unpack_vectors([row.vector for row in rows], self._embedder.dimensions)
         return [
-            VectorEntry(id=row.vector_id, vector=vector, attributes=attributes[row.tenant, row.document_id])
+            VectorEntry(id=row.vector_id, vector=vector, attributes=attributes[row.document_id])
             for row, vector in zip(rows, vectors, strict=True)
         ]
 

@@ -20,7 +20,7 @@ MAX_ERRORS = 20
 _PART = r"[\w.~@()+,:;=&'!$%\[\]-]+( +[\w.~@()+,:;=&'!$%\[\]-]+)*"
 ID_PATTERN = rf"^{_PART}(/{_PART})*$"
 ATTRIBUTE_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
-RESERVED_ATTRIBUTES = frozenset({"document_id"})  # a name that begins with _, as `lexical.TENANT`, is none anyway
+RESERVED_ATTRIBUTES = frozenset({"document_id"})
 
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _ATTRIBUTE_NAME = re.compile(ATTRIBUTE_NAME_PATTERN[:-1] + r"\Z")

@@ -29,9 +29,9 @@ from common.database.engine import engine, read, write
 from common.database.tables import chunks, document_attributes, documents, knowledge_state, revisions
 from common.knowledge.chunks import CHUNKER, Chunk, chunk, context
 from common.knowledge.embedding import EmbeddedChunk, embed_chunks
-from common.knowledge.lexical import DOCUMENT_ID, TENANT, lexical_index
+from common.knowledge.lexical import DOCUMENT_ID, lexical_index
 from common.knowledge.personal_data import warn_of_personal_data
-from common.knowledge.repair import DOOMED, WRITING, Repairer, slices, vector_id
+from common.knowledge.repair import DOOMED, WRITING, Repairer, slices, take_turn, vector_id
 from common.knowledge.rules import Scalar, check_documents
 from common.knowledge.sentence_vectors import pack_vector
 from common.knowledge.vectors import VectorEntry, VectorIndex
@@ -41,6 +41,9 @@ from common.problems import Unavailable
 
 GROUP_CHUNKS = 256  # written in one go: bounds the memory, and how long a reader on disk may wait
 MAX_ATTEMPTS = 5
+
+Along = Callable[[Connection, Sequence[str]], None]
+"""Done in a transaction of the store's, as its last: a rollback undoes it too."""
 
 _FORMAT = "store-1"  # part of the content hash: what else changes the stored form of the same document
 
@@ -121,26 +124,28 @@ class KnowledgeStore:
         *,
         tenant: str,
         on_progress: Callable[[int], None] = lambda _documents: None,
+        along: Along = lambda _connection, _ids: None,
     ) -> PutResult:
         """Store documents; one that is there already, all fields the same, is neither cut nor embedded again.
 
         All are checked first. Each becomes visible as a whole. They are written in groups: after an error the
         earlier groups stay, and handing in the same again is cheap. `on_progress` gets how many documents each
-        step has done. A vector index that lost vectors gets them back first, also where nothing has changed. What is
-        stored must be searchable, so it is not sealed: a document that holds personal data is warned of.
+        step has done. `along` is done at the end of each transaction that makes documents current, with their ids. A
+        vector index that lost vectors gets them back first, also where nothing has changed. What is stored must be
+        searchable, so it is not sealed: a document that holds personal data is warned of.
 
         Raises:
             InvalidRequest: a document breaks a rule of `common.knowledge.rules`, or two share an id.
             VectorsUnavailable, WriteContended: the document at hand is left as it was.
         """
         check_documents(given)
-        self._repairer.fill()
+        self._repairer.fill(tenant)
         hashes = {document.id: self._content_hash(document) for document in given}
         stored = self._stored_hashes(tenant, hashes)
         changed = [document for document in given if stored.get(document.id) != hashes[document.id]]
         on_progress(len(given) - len(changed))
         for group in self._groups(tenant, changed, hashes):
-            self._write(group)
+            self._write(tenant, group, along)
             on_progress(len(group))
         warn_of_personal_data(document.text for document in changed)
         chunk_count = self._chunk_count(tenant, list(hashes))
@@ -242,15 +247,15 @@ class KnowledgeStore:
             for document, cut in group
         ]
 
-    def _write(self, group: list[_Prepared]) -> None:
+    def _write(self, tenant: str, group: list[_Prepared], along: Along) -> None:
         """Steps 1 to 3 for a group; again with new revisions where a repair elsewhere doomed them."""
         for _ in range(MAX_ATTEMPTS):
             revised = {self._new_revision(): prepared for prepared in group}
             entries = _entries(revised)
             self._announce(revised)
             try:
-                self._repairer.recovering(functools.partial(self._vectors.upsert, entries))
-                is_swapped = self._swap(revised)
+                self._repairer.recovering(functools.partial(self._vectors.upsert, tenant, entries))
+                is_swapped = self._swap(revised, along)
             except BaseException:
                 self._doom(revised)
                 raise
@@ -258,7 +263,7 @@ class KnowledgeStore:
                 self._repairer.clear_doomed()
                 return
             # Whoever doomed them may have deleted the vectors and the rows before the last vector was written.
-            self._vectors.delete([entry.id for entry in entries])
+            self._vectors.delete(tenant, [entry.id for entry in entries])
             self._repairer.delete_doomed()
         raise WriteContended(f"gave up after {MAX_ATTEMPTS} attempts")
 
@@ -276,9 +281,10 @@ class KnowledgeStore:
             for revision, prepared in revised.items()
         ]
         with write(self._engine) as connection:
+            take_turn(connection)
             connection.execute(insert(revisions), rows)
 
-    def _swap(self, revised: Mapping[str, _Prepared]) -> bool:
+    def _swap(self, revised: Mapping[str, _Prepared], along: Along) -> bool:
         """Step 2; whether it was done, which it is not when any of the revisions has been doomed."""
         with write(self._engine) as connection:
             _next_generation(connection)
@@ -289,6 +295,7 @@ class KnowledgeStore:
             for revision, prepared in revised.items():
                 self._take_out(connection, prepared.tenant, prepared.document.id)
                 self._put_in(connection, revision, prepared)
+            along(connection, [prepared.document.id for prepared in revised.values()])
         return True
 
     def _take_out(self, connection: Connection, tenant: str, document_id: str) -> bool:
@@ -392,7 +399,7 @@ def _entries(revised: Mapping[str, _Prepared]) -> list[VectorEntry]:
     entries = []
     for revision, prepared in revised.items():
         attributes = {name: attribute_text(value) for name, value in prepared.document.metadata.items()}
-        attributes |= {DOCUMENT_ID: prepared.document.id, TENANT: prepared.tenant}
+        attributes |= {DOCUMENT_ID: prepared.document.id}
         entries += [
             VectorEntry(id=vector_id(revision, one.chunk.ordinal), vector=one.vector, attributes=attributes)
             for one in prepared.chunks

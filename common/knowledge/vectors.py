@@ -5,8 +5,8 @@ may hold vectors of replaced or half-written revisions for a while, and it can b
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -44,83 +44,115 @@ class VectorEntry:
 
 
 class VectorIndex(Protocol):
-    """Vectors by id, searched by cosine. Safe to share between threads.
+    """Each tenant's vectors by id, apart from all others', searched by cosine. Safe to share between threads.
 
     Everything raises `VectorsUnavailable` where the index is out of reach, `VectorsDamaged` where it is broken,
-    `VectorsLost` where it was found emptied.
+    `VectorsLost` where it was found emptied. Asking for a tenant who has no vectors finds nothing and leaves nothing.
     """
 
-    def upsert(self, entries: Sequence[VectorEntry]) -> None:
+    def upsert(self, tenant: str, entries: Sequence[VectorEntry]) -> None:
         """Store these, over whatever has the same ids."""
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, tenant: str, ids: Sequence[str]) -> None:
         """Forget these; unknown ids are no error."""
 
-    def search(self, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
+    def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
         """Cosine by id, best first, of the `limit` nearest whose attributes match `where`; approximate."""
 
-    def count(self) -> int:
+    def count(self, tenant: str) -> int:
         """How many vectors there are, whether current or not."""
 
-    def ids(self) -> set[str]:
+    def ids(self, tenant: str) -> set[str]:
         """All ids."""
 
+    def tenants(self) -> set[str]:
+        """For whom something was stored; all of it may be deleted by now."""
+
+    def drop(self, tenant: str) -> None:
+        """Forget the tenant with all vectors; unknown tenants are no error."""
+
     def reset(self) -> None:
-        """Throw everything away, damaged or not, and start empty."""
+        """Throw everything of every tenant away, damaged or not, and start empty."""
 
 
 class MemoryVectors:
-    """Exact search over a matrix in memory."""
+    """Exact search over a matrix in memory for each tenant."""
 
     def __init__(self, dimensions: int) -> None:
         self._dimensions = dimensions
         self._lock = threading.Lock()
-        self._entries: dict[str, VectorEntry] = {}
-        self._matrix: FloatMatrix | None = None  # of all entries in their order; None: to be made again
+        self._tenants: dict[str, _Rows] = {}
 
-    def upsert(self, entries: Sequence[VectorEntry]) -> None:
+    def upsert(self, tenant: str, entries: Sequence[VectorEntry]) -> None:
+        """See `VectorIndex`."""
+        if not entries:
+            return
+        with self._lock:
+            rows = self._tenants.setdefault(tenant, _Rows(self._dimensions))
+            rows.entries.update({entry.id: entry for entry in entries})
+            rows.matrix = None
+
+    def delete(self, tenant: str, ids: Sequence[str]) -> None:
         """See `VectorIndex`."""
         with self._lock:
-            self._entries.update({entry.id: entry for entry in entries})
-            self._matrix = None
-
-    def delete(self, ids: Sequence[str]) -> None:
-        """See `VectorIndex`."""
-        with self._lock:
+            rows = self._rows(tenant)
             for one in ids:
-                self._entries.pop(one, None)
-            self._matrix = None
+                rows.entries.pop(one, None)
+            rows.matrix = None
 
-    def search(self, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
+    def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
         """See `VectorIndex`."""
         with self._lock:
-            entries, matrix = list(self._entries.values()), self._rows()
+            entries, matrix = self._rows(tenant).stacked()
         cosines = matrix @ vector
         kept = [row for row, entry in enumerate(entries) if _matches(entry, where)] if where else range(len(entries))
         rows = np.fromiter(kept, dtype=np.intp)
         best = rows[np.argsort(-cosines[rows], kind="stable")[:limit]]
         return {entries[row].id: float(cosines[row]) for row in best}
 
-    def count(self) -> int:
-        """See `VectorIndex`."""
-        return len(self._entries)
-
-    def ids(self) -> set[str]:
+    def count(self, tenant: str) -> int:
         """See `VectorIndex`."""
         with self._lock:
-            return set(self._entries)
+            return len(self._rows(tenant).entries)
+
+    def ids(self, tenant: str) -> set[str]:
+        """See `VectorIndex`."""
+        with self._lock:
+            return set(self._rows(tenant).entries)
+
+    def tenants(self) -> set[str]:
+        """See `VectorIndex`."""
+        with self._lock:
+            return set(self._tenants)
+
+    def drop(self, tenant: str) -> None:
+        """See `VectorIndex`."""
+        with self._lock:
+            self._tenants.pop(tenant, None)
 
     def reset(self) -> None:
         """See `VectorIndex`."""
         with self._lock:
-            self._entries.clear()
-            self._matrix = None
+            self._tenants.clear()
 
-    def _rows(self) -> FloatMatrix:
-        if self._matrix is None:
-            vectors: Iterable[FloatVector] = (entry.vector for entry in self._entries.values())
-            self._matrix = np.array(list(vectors), dtype=np.float32).reshape(-1, self._dimensions)
-        return self._matrix
+    def _rows(self, tenant: str) -> "_Rows":
+        return self._tenants.get(tenant) or _Rows(self._dimensions)
+
+
+@dataclass(slots=True)
+class _Rows:
+    """One tenant's entries, and the matrix of their vectors in the same order; None: to be made again."""
+
+    dimensions: int
+    entries: dict[str, VectorEntry] = field(default_factory=dict)
+    matrix: FloatMatrix | None = None
+
+    def stacked(self) -> tuple[list[VectorEntry], FloatMatrix]:
+        entries = list(self.entries.values())
+        if self.matrix is None:
+            vectors = [entry.vector for entry in entries]
+            self.matrix = np.array(vectors, dtype=np.float32).reshape(-1, self.dimensions)
+        return entries, self.matrix
 
 
 def _matches(entry: VectorEntry, where: Filter) -> bool:

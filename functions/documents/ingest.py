@@ -1,6 +1,6 @@
 """What the routes of `documents` do: from request models to the knowledge store and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -10,23 +10,23 @@ from common.costs.ledger import add
 from common.database.engine import engine, write
 from common.knowledge.rules import check_documents
 from common.knowledge.store import Document, PutResult, knowledge_store
+from common.knowledge.stored_events import Storing
 from common.llm.spent import recording
 from common.problems import FieldError, InvalidRequest, NotFound
 from common.request_head import Correlation
 from common.security.allowance import check_allowance
-from common.security.audit import Event, Fact, record
+from common.security.audit import Event, record
 from common.security.keyring import key_ring
 from common.security.principal import Principal
 from common.settings import Settings, settings
 from functions.documents.models import DocumentAnswer, DocumentsAnswer, DocumentsRequest
 
-AUDITED_ID_CHARACTERS = 2_000  # of the ids of one request, together
-
 
 def put_documents(request: DocumentsRequest, correlation: Correlation, principal: Principal) -> DocumentsAnswer:
     """Store the documents of one request for the principal's tenant.
 
-    What embedding them cost is in the ledger, and the attempt in the audit, even where that fails.
+    What embedding them cost is in the ledger, even where that fails. Each transaction that stores some is in the audit;
+    where a part was not stored, so is that. A request that changes nothing leaves no event.
 
     Raises:
         InvalidRequest: a document or their number breaks a rule; nothing was stored.
@@ -42,15 +42,16 @@ def put_documents(request: DocumentsRequest, correlation: Correlation, principal
     if settings().embedding_model != "embedded":
         check_allowance(principal, settings(), engine(), datetime.now(UTC))
     ring = key_ring()  # before all else: what cannot be audited is not done
+    storing = Storing(tenant=principal.tenant, actor=principal.id, request_id=correlation.request_id)
     result: PutResult | None = None
     with recording() as calls:
         try:
-            result = knowledge_store().put(given, tenant=principal.tenant)
+            result = knowledge_store().put(given, tenant=principal.tenant, along=storing.along(ring))
         finally:
-            event = _stored_event(given, result, correlation, principal)
             with write(engine()) as connection:
                 add(connection, embedding_entries(calls, correlation, principal, at=datetime.now(UTC)))
-                record(connection, event, ring=ring)
+                if result is None:
+                    record(connection, storing.event([one.id for one in given], "failed"), ring=ring)
     return DocumentsAnswer(documents=result.documents, chunks=result.chunks, unchanged=result.unchanged)
 
 
@@ -106,34 +107,6 @@ def check_sizes(request: DocumentsRequest, limits: Settings) -> None:
     errors = list(_oversized(request, limits))
     if errors:
         raise InvalidRequest("Each entry of `errors` names a field and the reason.", errors=errors)
-
-
-def _stored_event(
-    given: Sequence[Document], result: PutResult | None, correlation: Correlation, principal: Principal
-) -> Event:
-    """One event for the whole request. `result` is None where it failed, perhaps half-way."""
-    facts: dict[str, Fact | Sequence[Fact]] = {"documents": len(given), "ids": list(_some_ids(given))}
-    if result is not None:
-        facts |= {"chunks": result.chunks, "unchanged": result.unchanged}
-    return Event(
-        tenant=principal.tenant,
-        actor=principal.id,
-        action="document.stored",
-        target=given[0].id,
-        outcome="failed" if result is None else "done",
-        request_id=correlation.request_id,
-        facts=facts,
-    )
-
-
-def _some_ids(given: Sequence[Document]) -> Iterator[str]:
-    """The first ids, as many as fit among an event's facts, which are ASCII."""
-    left = AUDITED_ID_CHARACTERS
-    for document in given:
-        left -= len(ascii(document.id))
-        if left < 0:
-            return
-        yield document.id
 
 
 def _oversized(request: DocumentsRequest, limits: Settings) -> Iterator[FieldError]:

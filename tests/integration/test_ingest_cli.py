@@ -109,7 +109,7 @@ def test_each_tenant_has_its_own_documents_and_who_stored_them_is_audited(tmp_pa
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT tenant, actor, action, outcome, facts FROM audit_events")).all()
     engine.dispose()
-    facts = '{"chunks":1,"documents":1,"files":1,"unchanged":0}'
+    facts = '{"documents":1,"ids":["a"]}'
     assert rows == [(tenant, "cli", "document.stored", "done", facts) for tenant in ("acme", "default")]
 
 

@@ -1,21 +1,25 @@
 """What `kill -9` leaves: the old document or the new one, and nothing that the next start does not clear."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from common.database.engine import create_engine_for, read
-from common.database.tables import chunks, revisions
+from common.database.tables import audit_events, chunks, revisions
+from common.knowledge import store as store_module
 from common.knowledge.chroma import ChromaIndex
 from common.knowledge.index import Index
 from common.knowledge.store import KnowledgeStore
+from common.knowledge.stored_events import Storing
 from tests.knowledge_fakes import TENANT, Spying, WordEmbedder, document, store_over
+from tests.tenants import ring_over
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = document(says="The old limit is 65 percent."), document(says="The new limit is 75 percent.")
@@ -83,7 +87,7 @@ def test_a_killed_write_leaves_the_old_or_the_new_document(backends: tuple[Engin
     with read(database) as connection:
         current = set(connection.execute(select(chunks.c.vector_id)).scalars())
         assert connection.execute(select(func.count()).select_from(revisions)).scalar_one() == 0
-    assert vectors.ids() == current
+    assert vectors.ids(TENANT) == current
     survivor.put([NEW], tenant=TENANT)
     assert found(database, vectors, survivor) == NEW
 
@@ -98,17 +102,58 @@ def found(database: Engine, vectors: ChromaIndex, store: KnowledgeStore) -> obje
     return stored.document
 
 
+def put_many_and_die(url: str, chroma: str) -> None:
+    """Runs in a process of its own: stores three documents in three groups, and is killed within the second swap."""
+    store_module.GROUP_CHUNKS = 1
+    engine = create_engine_for(url)
+    note = Storing(tenant=TENANT, actor="cli").along(ring_over(engine))
+    seen: list[str] = []
+
+    def along(connection: Connection, ids: Sequence[str]) -> None:
+        note(connection, ids)
+        seen.extend(ids)
+        if len(seen) == 2:
+            die()
+
+    given = [document(name) for name in ("a", "b", "c")]
+    store_over(engine, open_chroma(chroma), prefix="child").put(given, tenant=TENANT, along=along)
+
+
+def test_what_a_killed_batch_has_stored_is_in_the_audit_and_nothing_else(backends: tuple[Engine, str]) -> None:
+    database, chroma_at = backends
+    ring_over(database)
+    url = database.url.render_as_string(hide_password=False)
+    code = f"from tests.integration.test_knowledge_crash import *; put_many_and_die({url!r}, {chroma_at!r})"
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    store = store_over(database, open_chroma(chroma_at), prefix="survivor")
+    assert [name for name in "abc" if store.get(name, tenant=TENANT)] == ["a"]
+    assert audited(database) == [["a"]]
+    store.repair()
+    storing = Storing(tenant=TENANT, actor="cli")
+    given = [document(name) for name in ("a", "b", "c")]
+    assert store.put(given, tenant=TENANT, along=storing.along(ring_over(database))).unchanged == 1
+    assert audited(database) == [["a"], ["b", "c"]]
+
+
+def audited(database: Engine) -> list[list[str]]:
+    """The ids of documents that each event says were stored."""
+    with read(database) as connection:
+        facts = connection.execute(select(audit_events.c.facts).order_by(audit_events.c.number)).scalars()
+        return [json.loads(one)["ids"] for one in facts]
+
+
 SAVING = """
 import sys
 from pathlib import Path
 from common.knowledge.chroma import ChromaIndex
 from tests.integration.test_knowledge_vectors import entries, unit_rows
-from tests.knowledge_fakes import WordEmbedder
+from tests.knowledge_fakes import TENANT, WordEmbedder
 
 index = ChromaIndex.on_disk(Path(sys.argv[1]), WordEmbedder("words-crash"))
 print("ready", flush=True)
 for number in range(1000):
-    index.upsert(entries(unit_rows(1000), f"w{number}"))
+    index.upsert(TENANT, entries(unit_rows(1000), f"w{number}"))
     print(number, flush=True)
 """
 
@@ -129,4 +174,4 @@ def test_chroma_killed_while_it_saves_is_filled_again(sqlite_database: Engine, t
     survivor.repair()
     assert found(sqlite_database, vectors, survivor) == OLD
     with read(sqlite_database) as connection:
-        assert vectors.ids() == set(connection.execute(select(chunks.c.vector_id)).scalars())
+        assert vectors.ids(TENANT) == set(connection.execute(select(chunks.c.vector_id)).scalars())

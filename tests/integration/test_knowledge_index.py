@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from common.database.engine import read, write
 from common.knowledge.index import Index
-from common.knowledge.lexical import create_statements, lexical_index
+from common.knowledge.lexical import Filter, create_statements, lexical_index
 from common.knowledge.store import Document
 from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsUnavailable
 from common.llm.embeddings import FloatVector
@@ -121,8 +121,8 @@ def test_what_only_the_full_text_found_has_its_cosine_all_the_same(database: Eng
     class Shortsighted(MemoryVectors):
         """Finds half of what there is, and not what the question is about."""
 
-        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
-            return dict(list(super().search(vector, limit).items())[-4:])
+        def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
+            return dict(list(super().search(tenant, vector, limit).items())[-4:])
 
     vectors, embedder = Shortsighted(DIMENSIONS), WordEmbedder()
     store_over(database, vectors, embedder, prefix="s").repair()
@@ -139,7 +139,7 @@ def test_a_vector_index_that_lost_most_of_its_vectors_is_not_available(
 ) -> None:
     vectors, embedder = MemoryVectors(DIMENSIONS), WordEmbedder()
     store_over(database, vectors, embedder, prefix="s").repair()
-    vectors.delete(sorted(vectors.ids())[kept:])
+    vectors.delete(TENANT, sorted(vectors.ids(TENANT))[kept:])
     lossy = Index(database, vectors, embedder)
     with pytest.raises(VectorsUnavailable, match="lacks"):
         lossy.search("raw land", 3, tenant=TENANT)
@@ -158,7 +158,8 @@ def test_a_vector_index_that_lost_most_of_its_vectors_is_not_available(
 def test_vectors_of_another_knowledge_base_are_not_taken_for_these(database: Engine, index: Index) -> None:
     vectors, embedder = MemoryVectors(DIMENSIONS), WordEmbedder()
     vectors.upsert(
-        [VectorEntry(id=f"old:{number}", vector=embedder.embed_query("land"), attributes={}) for number in range(80)]
+        TENANT,
+        [VectorEntry(id=f"old:{number}", vector=embedder.embed_query("land"), attributes={}) for number in range(80)],
     )
     with pytest.raises(VectorsUnavailable, match="lacks"):
         Index(database, vectors, embedder).search("raw land", 3, tenant=TENANT)
@@ -168,9 +169,9 @@ def test_a_vector_index_that_does_not_answer_in_time_is_not_available(database: 
     released = threading.Event()
 
     class Hanging(MemoryVectors):
-        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
+        def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
             released.wait()
-            return super().search(vector, limit)
+            return super().search(tenant, vector, limit)
 
     vectors, embedder = Hanging(DIMENSIONS), WordEmbedder()
     store_over(database, vectors, embedder, prefix="s").repair()
@@ -187,7 +188,7 @@ def test_a_vector_index_that_does_not_answer_in_time_is_not_available(database: 
 
 def test_without_the_vector_index_a_search_fails_or_is_lexical_by_wish(database: Engine, index: Index) -> None:
     class Away(MemoryVectors):
-        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
+        def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
             raise VectorsUnavailable
 
     away = Index(database, Away(DIMENSIONS), WordEmbedder())
@@ -205,11 +206,11 @@ def test_a_search_during_a_change_is_made_again(database: Engine, index: Index) 
     class Changing(Spying):
         asked = 0
 
-        def search(self, vector: FloatVector, limit: int, where: object = None) -> dict[str, float]:
+        def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
             self.asked += 1
             if changes:
                 changes.pop()()
-            return super().search(vector, limit)
+            return super().search(tenant, vector, limit)
 
     changing = Changing(inner)
     assert Index(database, changing, WordEmbedder()).search("value", 5, tenant=TENANT)

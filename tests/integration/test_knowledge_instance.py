@@ -56,7 +56,9 @@ def test_what_another_process_ingests_is_found_by_one_that_is_running(tmp_path: 
     assert other.stdout == "1\n", other.stderr
     best, second = index.search("marine survey", 5, tenant=TENANT)
     assert (best.id, second.id) == ("ship#0", "land#0")
-    assert best.dense == pytest.approx(vector_index().search(embedder().embed_query("marine survey"), 1).popitem()[1])
+    assert best.dense == pytest.approx(
+        vector_index().search(TENANT, embedder().embed_query("marine survey"), 1).popitem()[1]
+    )
     assert knowledge_store().delete("ship", tenant=TENANT)
     assert [hit.id for hit in index.search("marine survey", 5, tenant=TENANT)] == ["land#0"]
     assert knowledge_store() is knowledge_store()
@@ -68,6 +70,6 @@ def test_a_chroma_server_is_used_where_one_is_named(new_instance: pytest.MonkeyP
     new_instance.setenv("CHROMA_TOKEN", "a-token")
     migrate(engine())
     knowledge_store().put([LAND], tenant=TENANT)
-    assert vector_index().count() == 1
+    assert vector_index().count(TENANT) == 1
     assert not (settings().data_dir / "chroma").exists()
     vector_index().reset()

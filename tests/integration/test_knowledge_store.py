@@ -55,7 +55,7 @@ def full_text_rows(database: Engine) -> int:
 def assert_tidy(database: Engine, vectors: VectorIndex) -> None:
     """Vectors and full text are exactly those of the current chunks, and nothing waits to be cleared."""
     current = vector_ids(database)
-    assert vectors.ids() == current
+    assert vectors.ids(TENANT) == current
     assert full_text_rows(database) == len(current)
     assert left_overs(database) == 0
 
@@ -110,9 +110,9 @@ def test_another_embedder_embeds_again(database: Engine, memory: MemoryVectors) 
     other = MemoryVectors(DIMENSIONS)
     renewed = store_over(database, other, WordEmbedder("words-2"), prefix="s")
     renewed.repair()
-    assert other.count() == 0  # the old embedder's vectors would be noise here
+    assert other.count(TENANT) == 0  # the old embedder's vectors would be noise here
     assert renewed.put([document()], tenant=TENANT).unchanged == 0
-    assert other.ids() == vector_ids(database)
+    assert other.ids(TENANT) == vector_ids(database)
 
 
 def test_a_deleted_document_is_gone_from_every_index(database: Engine, vectors: VectorIndex) -> None:
@@ -224,17 +224,17 @@ class Failing(MemoryVectors):
         super().__init__(DIMENSIONS)
         self.error, self.methods = error, list(methods)
 
-    def upsert(self, entries: Sequence[VectorEntry]) -> None:
+    def upsert(self, tenant: str, entries: Sequence[VectorEntry]) -> None:
         self._fail("upsert")
-        super().upsert(entries)
+        super().upsert(tenant, entries)
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, tenant: str, ids: Sequence[str]) -> None:
         self._fail("delete")
-        super().delete(ids)
+        super().delete(tenant, ids)
 
-    def count(self) -> int:
+    def count(self, tenant: str) -> int:
         self._fail("count")
-        return super().count()
+        return super().count(tenant)
 
     def _fail(self, method: str) -> None:
         if method in self.methods:
@@ -263,7 +263,7 @@ def test_vectors_that_cannot_be_deleted_now_are_deleted_by_the_next_write(databa
     vectors.methods = ["delete"]
     store.put([document(says="Something new.")], tenant=TENANT)
     assert left_overs(database) == 1
-    assert vectors.ids() > vector_ids(database)
+    assert vectors.ids(TENANT) > vector_ids(database)
     store.put([document("other")], tenant=TENANT)
     assert_tidy(database, vectors)
 
@@ -313,7 +313,7 @@ def test_a_repair_builds_damaged_vectors_again(database: Engine) -> None:
         connection.execute(insert(revisions).values(**doomed, created_at=datetime.now(UTC)))
     vectors.methods = ["delete"]
     store.repair()
-    assert vectors.ids() == vector_ids(database)
+    assert vectors.ids(TENANT) == vector_ids(database)
 
 
 def test_a_repair_fills_an_empty_vector_index_without_embedding(database: Engine, chroma: MakeVectors) -> None:
@@ -334,7 +334,7 @@ def test_a_repair_fills_an_empty_vector_index_without_embedding(database: Engine
 def test_a_repair_deletes_vectors_that_belong_to_nothing(database: Engine, memory: MemoryVectors) -> None:
     store = store_over(database, memory)
     store.put([document()], tenant=TENANT)
-    memory.upsert([VectorEntry(id="stray:0", vector=np.ones(DIMENSIONS, dtype=np.float32), attributes={})])
+    memory.upsert(TENANT, [VectorEntry(id="stray:0", vector=np.ones(DIMENSIONS, dtype=np.float32), attributes={})])
     store.repair()
     assert_tidy(database, memory)
 
@@ -342,9 +342,9 @@ def test_a_repair_deletes_vectors_that_belong_to_nothing(database: Engine, memor
 def test_a_repair_is_not_deceived_by_as_many_strays_as_lost_vectors(database: Engine, memory: MemoryVectors) -> None:
     store = store_over(database, memory)
     store.put([document()], tenant=TENANT)
-    lost = min(memory.ids())
-    memory.delete([lost])
-    memory.upsert([VectorEntry(id="stray:0", vector=np.ones(DIMENSIONS, dtype=np.float32), attributes={})])
+    lost = min(memory.ids(TENANT))
+    memory.delete(TENANT, [lost])
+    memory.upsert(TENANT, [VectorEntry(id="stray:0", vector=np.ones(DIMENSIONS, dtype=np.float32), attributes={})])
     store.repair()
     assert_tidy(database, memory)
 

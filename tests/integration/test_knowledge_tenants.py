@@ -1,22 +1,27 @@
 """Two tenants in one knowledge base: equal ids are two documents, and nothing of the one shows to the other."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
-from common.knowledge.chroma import ChromaIndex, _ChromaServer, _former_name, collection_name
+from common.database.engine import write
+from common.database.tables import revisions
+from common.knowledge.chroma import ChromaIndex, collection_name, former_names
 from common.knowledge.chroma_local import LocalChroma
 from common.knowledge.index import Hit, Index
-from common.knowledge.lexical import TENANT as TENANT_ATTRIBUTE
 from common.knowledge.store import Document
-from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex, VectorsLost
-from tests.knowledge_fakes import DIMENSIONS, WordEmbedder, document, store_over
+from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorIndex
+from tests.integration.conftest import MakeVectors
+from tests.knowledge_fakes import DIMENSIONS, Spying, WordEmbedder, document, store_over
 
 OURS, THEIRS = "acme", "other"
 Texts: TypeAlias = dict[str, str]
@@ -57,7 +62,8 @@ def test_documents_of_one_id_never_meet(database: Engine, vectors: VectorIndex) 
     assert store.get(yours.id, tenant=THEIRS) is None
     assert index.search("limit", 50, tenant=THEIRS) == []
     assert store.get(changed.id, tenant=OURS) is not None
-    assert len(index.search("limit", 50, tenant=OURS)) == first.chunks == vectors.count()
+    assert len(index.search("limit", 50, tenant=OURS)) == first.chunks == vectors.count(OURS)
+    assert vectors.count(THEIRS) == 0
 
 
 def test_vectors_that_are_filled_again_belong_to_whom_they_did(database: Engine, vectors: VectorIndex) -> None:
@@ -125,7 +131,7 @@ def documents_of(tenant: str, stored: Texts) -> list[Document]:
     return [Document(id=name, title=f"Of {tenant}", text=text) for name, text in stored.items()]
 
 
-def untold(count: int) -> list[VectorEntry]:
+def former_entries(count: int) -> list[VectorEntry]:
     """Vectors as they were before they carried their tenant."""
     embedder = WordEmbedder()
     return [
@@ -134,12 +140,14 @@ def untold(count: int) -> list[VectorEntry]:
     ]
 
 
-def test_vectors_of_the_time_before_tenants_make_way_for_new_ones(sqlite_database: Engine, tmp_path: Path) -> None:
+def test_collections_of_all_tenants_together_make_way_for_one_of_each(sqlite_database: Engine, tmp_path: Path) -> None:
     embedder = WordEmbedder()
     chroma = LocalChroma(tmp_path)
-    old = chroma.collection(_former_name(embedder), {"hnsw": {"space": "cosine"}})
-    rows = untold(3)
-    old.upsert([one.id for one in rows], embedder.embed_documents(["land"] * 3), [dict(one.attributes) for one in rows])
+    rows = former_entries(3)
+    for name in former_names(embedder):
+        old = chroma.collection(name, {"hnsw": {"space": "cosine"}})
+        attributes = [dict(one.attributes) for one in rows]
+        old.upsert([one.id for one in rows], embedder.embed_documents(["land"] * 3), attributes)
     chroma.close()
     store_over(sqlite_database, MemoryVectors(DIMENSIONS)).put([document()], tenant=OURS)
 
@@ -147,33 +155,86 @@ def test_vectors_of_the_time_before_tenants_make_way_for_new_ones(sqlite_databas
     store_over(sqlite_database, vectors, embedder, prefix="s").repair()
     assert Index(sqlite_database, vectors, embedder).search("raw land", 1, tenant=OURS)[0].dense > 0
     reopened = LocalChroma(tmp_path)
-    assert reopened.names() == {collection_name(embedder)}
+    assert set(reopened.collections()) == {collection_name(embedder, OURS)}
     reopened.close()
 
 
 @pytest.mark.servers
 def test_on_a_server_they_make_way_too(chroma_server: str) -> None:
     embedder = WordEmbedder("words-of-former-times")
-    former = ChromaIndex(_ChromaServer(chroma_server, None, _former_name(embedder), ""))
-    former.upsert(untold(3))
+    other = ChromaIndex.on_server(chroma_server, embedder)
+    for name in former_names(embedder):
+        with other._access.writing(name) as collection:
+            collection.upsert(ids=["r:0"], embeddings=embedder.embed_documents(["land"]), metadatas=[{"a": "b"}])
     vectors = ChromaIndex.on_server(chroma_server, embedder)
-    assert vectors.ids() == set()
-    with pytest.raises(VectorsLost):
-        former.ids()
-    vectors.upsert(untold(1))
-    assert vectors.ids() == {"r0:0"}
+    vectors.upsert(OURS, former_entries(1))
+    assert not set(former_names(embedder)) & vectors._access.names()
+    assert vectors.ids(OURS) == {"r0:0"}
+    assert (vectors.tenants(), vectors.ids(THEIRS)) == ({OURS}, set())
 
 
-def test_every_vector_carries_its_tenant_whatever_its_metadata_says(sqlite_database: Engine) -> None:
-    class Keeping(MemoryVectors):
-        kept: list[VectorEntry]
+def test_a_repair_drops_tenants_without_documents_or_writes(database: Engine, vectors: VectorIndex) -> None:
+    store = store_over(database, vectors)
+    store.put([document("a")], tenant=OURS)
+    store.put([document("b")], tenant=THEIRS)
+    vectors.upsert("gone", former_entries(2))
+    assert store.delete("b", tenant=THEIRS)
+    store.repair()
+    assert vectors.tenants() == {OURS}
+    assert store.put([document("b")], tenant=THEIRS).unchanged == 0
+    assert vectors.tenants() == {OURS, THEIRS}
 
-        def upsert(self, entries: Sequence[VectorEntry]) -> None:
-            self.kept = list(entries)
-            super().upsert(entries)
 
-    vectors = Keeping(DIMENSIONS)
-    store_over(sqlite_database, vectors).put([replace(document(), metadata={"tenant": THEIRS})], tenant=OURS)
-    assert {entry.attributes[TENANT_ATTRIBUTE] for entry in vectors.kept} == {OURS}
-    index = Index(sqlite_database, vectors, WordEmbedder())
-    assert index.search("land", 5, tenant=THEIRS, where={TENANT_ATTRIBUTE: OURS}) == []
+def test_the_first_write_of_a_tenant_keeps_its_vectors_whatever_is_repaired_meanwhile(
+    database: Engine, vectors: VectorIndex
+) -> None:
+    """The repair finds a tenant without documents or writes; then the write is announced, before it is dropped."""
+    vectors.upsert(OURS, former_entries(1))
+    is_announced = threading.Event()
+    writer = store_over(database, Spying(vectors, before_upsert=is_announced.set))
+    threads = ThreadPoolExecutor(1)
+    writing: list[Future[object]] = []
+
+    class Dropping(Spying):
+        def drop(self, tenant: str) -> None:
+            writing.append(threads.submit(writer.put, [document()], tenant=OURS))
+            assert not is_announced.wait(0.1)  # nor ever, before the repair has let go of its turn
+            super().drop(tenant)
+
+    store_over(database, Dropping(vectors), prefix="s").repair()
+    with threads:
+        (written,) = writing
+        written.result()
+    assert len(Index(database, vectors, WordEmbedder()).search("raw land", 5, tenant=OURS)) == vectors.count(OURS)
+
+
+def test_a_tenant_whose_write_was_announced_is_not_dropped(database: Engine, vectors: VectorIndex) -> None:
+    vectors.upsert(OURS, former_entries(1))
+
+    row = {"revision": "r0", "tenant": OURS, "document_id": "d", "chunks": 1, "state": "writing"}
+    with write(database) as connection:
+        connection.execute(insert(revisions).values(**row, created_at=datetime.now(UTC)))
+    store_over(database, vectors)._repairer._match()
+    assert vectors.ids(OURS) == {"r0:0"}
+
+
+@pytest.mark.parametrize("writer", [OURS, "a-third"])
+def test_what_all_tenants_lost_comes_back_with_anybodys_write(
+    database: Engine, chroma: MakeVectors, writer: str
+) -> None:
+    vectors, other = chroma(), chroma()
+    store = store_over(database, vectors)
+    for tenant in (OURS, THEIRS):
+        store.put([document()], tenant=tenant)
+    other.reset()
+    store.put([document("new")], tenant=writer)
+    store.put([document()], tenant="a-third")
+    index = Index(database, vectors, WordEmbedder())
+    for tenant in (OURS, THEIRS, "a-third"):
+        assert index.search("raw land", 5, tenant=tenant)[0].dense > 0
+
+
+def test_a_search_of_a_new_tenant_leaves_nothing(database: Engine, vectors: VectorIndex) -> None:
+    store_over(database, vectors).put([document()], tenant=OURS)
+    assert Index(database, vectors, WordEmbedder()).search("raw land", 5, tenant=THEIRS) == []
+    assert vectors.tenants() == {OURS}

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, RowMapping, select
+from sqlalchemy import Engine, RowMapping, select, text
+from sqlalchemy.exc import OperationalError
 
 from common.costs.ledger import LedgerEntry, add
 from common.database.engine import read, write
 from common.database.tables import audit_events, ledger_entries
+from common.knowledge import store as store_module
 from common.knowledge.store import KnowledgeStore
-from common.knowledge.vectors import MemoryVectors
+from common.knowledge.vectors import MemoryVectors, VectorEntry, VectorsUnavailable
 from common.llm.chat import ModelAnswerUnusable
 from common.llm.gemini import gemini_client
 from common.llm.gemini_embeddings import GeminiEmbedder
@@ -117,19 +119,61 @@ def test_what_is_stored_and_deleted_is_in_the_audit(sqlite_database: Engine) -> 
     ingest.delete_document("a/b", CORRELATION, ACME)
     with pytest.raises(NotFound):
         ingest.delete_document("a/b", CORRELATION, ACME)
-    stored = {"documents": 2, "chunks": 2, "unchanged": 0, "ids": ["a/b", "[EMAIL]/file"]}
+    stored = {"documents": 2, "ids": ["a/b", "[EMAIL]/file"]}
     assert audited(sqlite_database) == [
         ("acme", "key-acme", "document.stored", "a/b", "done", "r1", stored),
         ("acme", "key-acme", "document.deleted", "a/b", "done", "r1", {}),
     ]
 
 
+def test_a_request_that_changes_nothing_leaves_no_event(sqlite_database: Engine) -> None:
+    ingest.put_documents(request(GOOD), CORRELATION, ACME)
+    ingest.put_documents(request(GOOD), CORRELATION, ACME)
+    assert len(audited(sqlite_database)) == 1
+    ingest.put_documents(request(GOOD, {**GOOD, "id": "new"}), CORRELATION, ACME)
+    assert audited(sqlite_database)[1][3:] == ("new", "done", "r1", {"documents": 1, "ids": ["new"]})
+
+
+def test_what_was_stored_before_a_part_failed_has_its_event_and_so_has_the_failure(
+    sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(MemoryVectors):
+        writes = 0
+
+        def upsert(self, tenant: str, entries: Sequence[VectorEntry]) -> None:
+            self.writes += 1
+            if self.writes == 2:
+                raise VectorsUnavailable
+            super().upsert(tenant, entries)
+
+    monkeypatch.setattr(store_module, "GROUP_CHUNKS", 1)
+    store = store_over(sqlite_database, Away(DIMENSIONS))
+    monkeypatch.setattr(ingest, "knowledge_store", lambda: store)
+    with pytest.raises(VectorsUnavailable):
+        ingest.put_documents(request(GOOD, {**GOOD, "id": "b"}), CORRELATION, ACME)
+    assert [event[3:] for event in audited(sqlite_database)] == [
+        ("a/b", "done", "r1", {"documents": 1, "ids": ["a/b"]}),
+        ("a/b", "failed", "r1", {"documents": 2, "ids": ["a/b", "b"]}),
+    ]
+
+
+def test_a_document_whose_event_cannot_be_recorded_is_not_stored(
+    sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with write(sqlite_database) as connection:
+        connection.execute(text("DROP TABLE audit_events"))
+    with pytest.raises(OperationalError):
+        ingest.put_documents(request(GOOD), CORRELATION, ACME)
+    with pytest.raises(NotFound):
+        ingest.get_document("a/b", ACME)
+
+
 def test_a_request_of_many_long_ids_is_audited_with_the_first_of_them(sqlite_database: Engine) -> None:
     for letter in ("x", "貸"):
-        ingest.put_documents(request({**GOOD, "id": "a" + letter * 255}, {**GOOD, "id": "b"}), CORRELATION, ACME)
+        ingest.put_documents(request({**GOOD, "id": "a" + letter * 255}, {**GOOD, "id": letter}), CORRELATION, ACME)
     first, second = (event[-1] for event in audited(sqlite_database))
-    assert first["ids"] == ["a" + "x" * 255, "b"]  # type: ignore[index]  # the facts are a dictionary
-    assert second["ids"] == ["a" + "貸" * 255, "b"]  # type: ignore[index]
+    assert first["ids"] == ["a" + "x" * 255, "x"]  # type: ignore[index]  # the facts are a dictionary
+    assert second["ids"] == ["a" + "貸" * 255, "貸"]  # type: ignore[index]
 
 
 def test_what_cannot_be_audited_is_not_done(sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
