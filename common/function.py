@@ -216,6 +216,8 @@ class Function:
         # Not `full_path`: that reads the query as UTF-8, which it need not be.
         if len(request.path) + len("?") + len(request.query_string) > MAX_URL_CHARACTERS:
             return UriTooLong(f"An address has at most {MAX_URL_CHARACTERS} characters.")
+        if "\0" in request.path:  # nothing is called so, and PostgreSQL fails at being asked for it
+            return NotFound()
         try:
             return self._map.bind("").match(request.path, request.method)
         except werkzeug.exceptions.MethodNotAllowed as error:

@@ -265,6 +265,11 @@ def test_a_path_may_hold_a_rest_with_slashes(client: FlaskClient) -> None:
     assert client.get("/echo/12-cfr-1002/1002.2").json == {"text": "12-cfr-1002/1002.2"}
 
 
+def test_an_address_with_a_null_character_is_none(client: FlaskClient) -> None:
+    refused = client.get("/echo/a%00b")
+    assert (refused.status_code, body_of(refused)["type"]) == (404, "/problems/not-found")
+
+
 def test_an_answer_without_a_body(client: FlaskClient) -> None:
     response = client.delete("/things/1")
     assert (response.status_code, response.data) == (204, b"")
