@@ -223,7 +223,8 @@ def test_threads_search_while_others_write(vectors: VectorIndex) -> None:
     assert vectors.count(TENANT) == 450
 
 
-def test_a_filtered_search_withstands_writes_and_deletes_beside_it(chroma: MakeVectors) -> None:
+@pytest.mark.parametrize("where", [None, {"document_id": "d1"}], ids=["all", "filtered"])
+def test_a_search_withstands_writes_and_deletes_beside_it(chroma: MakeVectors, where: dict[str, str] | None) -> None:
     rows = unit_rows(300)
     index, other = chroma(), chroma()
     index.upsert(TENANT, entries(rows[:200], "kept"))
@@ -237,7 +238,7 @@ def test_a_filtered_search_withstands_writes_and_deletes_beside_it(chroma: MakeV
     def ask() -> int:
         asked = 0
         while not is_done.is_set():
-            assert len(index.search(TENANT, rows[asked % 200], 20, {"document_id": "d1"})) == 20
+            assert len(index.search(TENANT, rows[asked % 200], 20, where)) == 20
             asked += 1
         return asked
 
