@@ -26,6 +26,7 @@ from common.model_names import ModelName, model_of
 from common.problems import (
     CONTENT_TYPE,
     AssistantError,
+    Forbidden,
     MethodNotAllowed,
     Misconfigured,
     NotFound,
@@ -34,7 +35,7 @@ from common.problems import (
 )
 from common.request_body import pass_over_body, read_body
 from common.request_head import Correlation, check_headers, chosen_type, correlate
-from common.security.access import UNLIMITED, Needs, admit
+from common.security.access import UNLIMITED, Needs, admit, note_forbidden
 from common.security.anonymous import refuse_outside_emulator as check_anonymous
 from common.security.callers import Callers, callers_of
 from common.security.headers import check_origins, dress, is_preflight, preflight, without_type
@@ -116,6 +117,11 @@ class Route:
     also: tuple[HTTPStatus, ...] = ()
     produces: tuple[str, ...] = (JSON,)
     max_body_bytes: int = SMALL_BODY_BYTES
+
+    @property
+    def name(self) -> str:
+        """As limits, keys of answers and the audit call it: "GET /path"."""
+        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +210,8 @@ class Function:
         # HTML, and logged with its whole message.
         except Exception as error:  # noqa: BLE001
             response = _problem(error, correlation, exchange)
+            if isinstance(error, Forbidden) and route is not None and visit.admission is not None:
+                note_forbidden(visit.admission, route.name, correlation.request_id)
         visit.settle(response)
         pass_over_body(request)
         response.headers["X-Request-ID"] = correlation.request_id
@@ -238,12 +246,11 @@ class Function:
     ) -> flask.Response:
         check_headers(request)
         content_type = chosen_type(request, route.produces)
-        name = f"{route.method} {route.path}"
         visit.admission = admit(
             request,
             # What every function has is for those who watch it, whoever calls it for its work.
             Needs(
-                route=name,
+                route=route.name,
                 scope=route.scope,
                 limit=route.limit,
                 callers=self._callers if route in self.routes else "api-key",
@@ -253,7 +260,7 @@ class Function:
         principal = visit.admission.principal
         body = read_body(request, model_of(route.request), route.max_body_bytes) if route.request else None
         if route.method == "POST" and principal is not NOBODY and "Idempotency-Key" in request.headers:
-            begun = self._begin_once(request, name, principal, body)
+            begun = self._begin_once(request, route.name, principal, body)
             if isinstance(begun, flask.Response):
                 return begun
             visit.ticket = begun

@@ -72,6 +72,11 @@ def admit(request: flask.Request, needs: Needs, *, request_id: str) -> Admission
     return Admission(principal=principal, headers=state.headers, close=closing.close)
 
 
+def note_forbidden(admission: Admission, route: str, request_id: str) -> None:
+    """Note in the audit that a handler refused what its principal has not the scope for, such as an agent."""
+    _note_refusal("scope", admission.principal, route, "", request_id)
+
+
 def _principal(request: flask.Request, needs: Needs, address: str, request_id: str) -> Principal:
     from common.security.authentication import authenticate
 

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from common.database.engine import engine, read
 from common.database.tables import audit_events
 from common.function import EVENT_STREAM, HTML, JSON, Call, EventStream, Function, Reply, Route
+from common.problems import Forbidden
 from common.security import anonymous
 from common.security.api_keys import api_keys
 from tests.instance import instance
@@ -155,6 +156,15 @@ def test_refusals_are_audited_the_like_of_them_together(client: FlaskClient) -> 
     assert len(rows) == 2
     assert all(row.outcome == "refused" and row.target == "GET /ask" for row in rows)
     assert "127.0.0.1" not in "".join(map(str, rows))
+
+
+def test_what_a_handler_forbids_is_audited_as_what_the_way_in_forbids(client: FlaskClient, work: Work) -> None:
+    work.fails = Forbidden()
+    assert client.post("/work", json={"text": "a"}, headers=key("admin")).status_code == 403
+    with read(engine()) as connection:
+        refused = connection.execute(select(audit_events).where(audit_events.c.action == "access.refused")).one()
+    assert (refused.target, refused.facts) == ("POST /work", '{"count":1,"reason":"scope"}')
+    assert refused.actor.startswith("key:")
 
 
 def test_a_limit_is_told_and_held(client: FlaskClient) -> None:
