@@ -7,8 +7,9 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
+from common.no_redirects import NoRedirects
 from common.settings import Secret
 from local.refusal import Refused
 
@@ -45,20 +46,14 @@ def ask(url: str, question: str, key: Secret | None = None) -> dict[str, Any]:
         raise NoAnswer(f"what answers at {url} is not this program") from None
 
 
-class _Stay(HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """None: the redirect is not followed, and becomes an `HTTPError`."""
-
-
 def opened(request: Request, timeout_seconds: float) -> HTTPResponse:
-    """The response to `request`, whose scheme is checked. A redirect is not followed, for urllib would send the key
-    along to whatever host it names.
+    """The response to `request`, whose scheme is checked. A redirect is not followed, for it would get the key.
 
     Raises:
         HTTPError: any status of 300 and above.
         OSError, HTTPException: no whole answer.
     """
-    response: HTTPResponse = build_opener(_Stay).open(request, timeout=timeout_seconds)
+    response: HTTPResponse = build_opener(NoRedirects).open(request, timeout=timeout_seconds)
     return response
 
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
+from urllib.request import build_opener
 
 from common.logging import component_logger
 from common.metrics import metrics_collector
+from common.no_redirects import NoRedirects
 from common.once import once
 from common.problems import Unavailable
 from common.security.client_address import is_loopback
@@ -244,14 +245,9 @@ def _key_id(token: str) -> str | None:
     return key_id if isinstance(key_id, str) and key_id else None
 
 
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Keys are trusted for where they come from: an answer that points elsewhere is an error."""
-
-
 def _fetched(url: str) -> bytes:
     try:
-        with build_opener(_NoRedirects).open(url, timeout=FETCH_TIMEOUT_SECONDS) as response:
+        with build_opener(NoRedirects).open(url, timeout=FETCH_TIMEOUT_SECONDS) as response:
             body = cast(bytes, response.read(MAX_KEYS_BYTES + 1))
     except HTTPError as error:
         error.close()

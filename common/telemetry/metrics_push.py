@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+from urllib.request import OpenerDirector, Request, build_opener
 
 from common.logging import get_logger
+from common.no_redirects import NoRedirects
 from common.once import once
 from common.settings import Settings, settings
 from common.telemetry.delivery import Delivery
@@ -145,16 +146,9 @@ class Pusher:
         return handle
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """The credentials are for this gateway and no other."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
 @once
 def _opener() -> OpenerDirector:
-    return build_opener(_NoRedirect)
+    return build_opener(NoRedirects)
 
 
 def _status_of(url: str, method: str, headers: Headers, data: bytes, timeout: float) -> int:
