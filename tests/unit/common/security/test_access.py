@@ -1,9 +1,12 @@
 """The way in, over a function with a route of each kind: what is refused, in which order, what an answer tells."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from itertools import islice, product
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -19,7 +22,8 @@ from common.database.tables import audit_events
 from common.function import EVENT_STREAM, HTML, JSON, Call, EventStream, Function, Reply, Route
 from common.problems import Forbidden
 from common.security import anonymous
-from common.security.api_keys import api_keys
+from common.security.api_keys import api_keys, checksum
+from common.security.audit_refusals import refusals
 from tests.instance import instance
 
 pytestmark = pytest.mark.keys
@@ -156,6 +160,21 @@ def test_refusals_are_audited_the_like_of_them_together(client: FlaskClient) -> 
     assert len(rows) == 2
     assert all(row.outcome == "refused" and row.target == "GET /ask" for row in rows)
     assert "127.0.0.1" not in "".join(map(str, rows))
+
+
+def test_ten_thousand_wrong_keys_are_limited_and_audited_without_flooding(client: FlaskClient) -> None:
+    secret = "A" * 43
+    statuses = Counter(
+        client.get("/ask", headers={"X-API-Key": f"lcc_{name}_{secret}{checksum(name, secret)}"}).status_code
+        for name in map("".join, islice(product("abcdefghjk", repeat=12), 10_000))
+    )
+    assert statuses.keys() == {401, 429}
+    assert 20 <= statuses[401] <= 60  # twenty a minute; on a slow machine it takes more than one
+    refusals().flush()
+    with read(engine()) as connection:
+        facts = connection.scalars(select(audit_events.c.facts).where(audit_events.c.action == "access.refused")).all()
+    assert sum(json.loads(one)["count"] for one in facts) == statuses[401]
+    assert len(facts) <= 4
 
 
 def test_what_a_handler_forbids_is_audited_as_what_the_way_in_forbids(client: FlaskClient, work: Work) -> None:
