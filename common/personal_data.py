@@ -183,9 +183,8 @@ def _answers(connection: Connection, sealer: Sealer, tenant: str, subject: Subje
 def _documents(connection: Connection, tenant: str, subject: Subject) -> Iterator[str]:
     query = select(documents).where(documents.c.tenant == tenant).execution_options(yield_per=BATCH)
     for row in connection.execute(query):
-        if any(
-            subject.is_in(text) for text in (row.id, row.title, row.text, row.source or "", *texts_in(row.metadata))
-        ):
+        values = map(str, row.metadata.values())  # a number may be a person's as well
+        if any(map(subject.is_in, (row.id, row.title, row.text, row.source or "", *values))):
             yield row.id
 
 

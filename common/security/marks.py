@@ -24,6 +24,7 @@ _LEAST_DIGITS = 7
 _MANY = 11  # digits, from which on 00 before them stands for a plus
 _NORTH_AMERICAN = re.compile(r"1?([2-9]\d{2}[2-9]\d{6})", re.ASCII)
 _EXTENSION = re.compile(r"(?<=\d)[^\w+]*(?:[a-z#,;].*)", re.IGNORECASE | re.DOTALL)
+_BARE_NUMBER = re.compile(r"(?<![\w$\u20ac\u00a3.,])\d{7,19}(?!\w|[.,]\d)")  # no amount, as far as it says so
 _TRUNK_ZERO = "(0)"  # +44 (0)20: dialled within the country only
 
 
@@ -41,14 +42,19 @@ class Marks:
         self._ring = ring
 
     def of(self, *texts: str) -> frozenset[str]:
-        """The marks of all identifiers in `texts`, 64 hexadecimal digits each."""
+        """The marks of all identifiers in `texts`, 64 hexadecimal digits each, and of numbers that may be one.
+
+        A number without a word that says what it is ("What about 4155550132?") is not taken for personal data, but
+        whoever asks for theirs means it too.
+        """
         identifiers = {
             _canonical(span.kind, text[span.start : span.end])
             for text in texts
             for span in detect_all(text)
             if span.kind in MARKED
         }
-        return frozenset(map(self._mark, identifiers))
+        bare = {f"NUMBER {_number(found[0])}" for text in texts for found in _BARE_NUMBER.finditer(text)}
+        return frozenset(map(self._mark, identifiers | bare))
 
     def of_identifier(self, identifier: str) -> str:
         """The mark of one identifier as a person types it, which needs no words around that say what it is.

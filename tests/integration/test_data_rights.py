@@ -109,6 +109,14 @@ def test_a_number_is_found_in_any_spelling(full: Client, spelling: str) -> None:
     assert counts(spelling, "default")["turns"] == 1
 
 
+def test_a_number_is_found_where_nothing_says_what_it_is(client: Client) -> None:
+    ask(client, "What about 4155550132?")
+    metadata: dict[str, object] = {"phone": 4155550132}
+    document = {"id": "memo", "title": "Memo", "text": "A boat.", "metadata": metadata}
+    assert client.post("/api/documents", json={"documents": [document]}).status_code == 200
+    assert counts(PHONE, "default") == {**NOBODY, "turns": 1, "documents": 1}
+
+
 def test_a_name_is_found_by_reading(full: Client) -> None:
     found = counts("jane  ROE", "default")
     assert (found["turns"], found["documents"], found["keys"]) == (1, 1, 1)

@@ -31,6 +31,8 @@ WRITTEN = [
     ("DE89 3704 0044 0532 0130 00", ["IBAN de89370400440532013000", "DE89 3704 0044 0532 0130 00"]),
     ("12345678", ["account number 12345678", "acct 12345678"]),
     ("0012-345-678", ["account number 0012345678"]),
+    ("(415) 555-0123", ["What about 4155550123?", "4155550123", "4155550123; 12"]),
+    ("000123456789", ["Debit 000123456789 first."]),
     (" ４１５-555-0123 ", ["Call (415) 555‑0123."]),
 ]
 
@@ -62,6 +64,11 @@ def test_texts_have_a_mark_for_each_identifier_in_them(marks: Marks) -> None:
     found = marks.of("jane@example.com and (415) 555-0123", "jane@example.com again", "nothing")
     assert found == {marks.of_identifier("jane@example.com"), marks.of_identifier("415 555 0123")}
     assert marks.of() == frozenset()
+
+
+def test_amounts_rates_and_short_numbers_have_none(marks: Marks) -> None:
+    text = "$25000000 or \u20ac25000000, 25000000.50, 1,234567, 250,000, 123456, section 1002.2, v12345678a"
+    assert marks.of(text) == frozenset()
 
 
 def test_secrets_addresses_of_machines_and_names_have_none(marks: Marks) -> None:
