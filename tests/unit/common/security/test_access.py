@@ -22,8 +22,10 @@ from common.database.tables import audit_events
 from common.function import EVENT_STREAM, HTML, JSON, Call, EventStream, Function, Reply, Route
 from common.problems import Forbidden
 from common.security import anonymous
+from common.security.access import Needs, admit
 from common.security.api_keys import api_keys, checksum
 from common.security.audit_refusals import refusals
+from common.security.principal import NOBODY
 from tests.instance import instance
 
 pytestmark = pytest.mark.keys
@@ -283,6 +285,24 @@ def test_a_stream_that_nobody_read_to_its_end_may_be_asked_for_again(client: Fla
     assert (conflict.status_code, conflict.json["type"]) == (409, "/problems/idempotency-in-flight")  # type: ignore[index]
     begun.close()
     assert "event: done" in client.post("/stream", json={"text": "a"}, headers=headers).text
+
+
+def test_in_production_the_first_request_that_is_not_public_has_the_settings_recorded(tmp_path: Path) -> None:
+    def recorded() -> int:
+        with read(engine()) as connection:
+            changed = audit_events.c.action == "settings.changed"
+            return len(connection.execute(select(audit_events.c.number).where(changed)).all())
+
+    key_file = tmp_path / "key"
+    key_file.write_bytes(bytes(range(32)))
+    key_file.chmod(0o600)
+    with instance(tmp_path, ENVIRONMENT="production", KEY_FILE=str(key_file)):
+        request = flask.Flask("testing").test_request_context
+        for path, scope, limit, events in (("/live", "public", "none", 0), ("/public", "public", "3/minute", 1)):
+            needs = Needs(route=f"GET {path}", scope=scope, limit=limit, callers="public")
+            with request(path):
+                assert admit(flask.request, needs, request_id="r1").principal is NOBODY
+            assert recorded() == events
 
 
 def test_the_emulators_own_person_needs_no_key_unless_a_page_or_a_proxy_asks(client: FlaskClient) -> None:
