@@ -179,7 +179,7 @@ class IdTokens:
         # `aud` as a list would be a token that others may pass on to us.
         if not isinstance(email, str) or not isinstance(claims["aud"], str) or claims["email_verified"] is not True:
             return None
-        return email.lower()
+        return email.lower() if email.isascii() else None  # the Kelvin sign is a k in lower case, and another letter
 
 
 def accounts_of(text: str | None) -> Mapping[str, Account]:
@@ -194,7 +194,7 @@ def accounts_of(text: str | None) -> Mapping[str, Account]:
         email, (name, at, tenant) = email.strip().lower(), rest.strip().partition("@")
         role = next((one for one in ROLES if one == name), None)
         tenant = tenant if at else DEFAULT_TENANT
-        if role is None or not _E_MAIL.fullmatch(email) or not is_tenant(tenant):
+        if role is None or not (email.isascii() and _E_MAIL.fullmatch(email)) or not is_tenant(tenant):
             raise InvalidSettings(f"GOOGLE_ACCOUNTS: entry {number} must be E-MAIL=ROLE or E-MAIL=ROLE@TENANT")
         if email in accounts:
             raise InvalidSettings(f"GOOGLE_ACCOUNTS: entry {number} names an account again")

@@ -431,6 +431,14 @@ def test_these_are_such(url: str) -> None:
 # Settings
 
 
+def test_an_address_with_a_letter_that_only_turns_into_the_right_one_is_refused(
+    issuer: TokenIssuer, clock: Clock
+) -> None:
+    tokens = made_for(issuer, clock, accounts=accounts_of("jack@example.com=admin"))
+    assert tokens.check(issuer.token(email="JACK@example.com")) is not None
+    assert tokens.check(issuer.token(email="jac\N{KELVIN SIGN}@example.com")) is None
+
+
 def test_accounts_have_a_role_and_a_tenant() -> None:
     assert accounts_of(" Scheduler@A.iam.gserviceaccount.com = service , ann@example.com=analyst@acme,") == {
         "scheduler@a.iam.gserviceaccount.com": Account(role="service", tenant="default"),
