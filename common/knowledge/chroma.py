@@ -116,17 +116,14 @@ class ChromaIndex:
     def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
         """See `VectorIndex`."""
         name = self._name(tenant)
-        *attempts, last = (
-            (self._access.reading, self._access.quiet, self._access.quiet) if where else (self._access.reading,)
-        )
-        for access in attempts:
+        for access in (self._access.reading, self._access.quiet):
             with access(name) as collection, _as_problem():
                 try:
                     return _nearest(collection, vector, limit, where)
                 except Exception as error:
                     if not _came_between(error):
                         raise
-        with last(name) as collection, _as_problem():
+        with self._access.quiet(name) as collection, _as_problem():
             return _nearest(collection, vector, limit, where)
 
     def count(self, tenant: str) -> int:
