@@ -164,13 +164,15 @@ def test_not_even_the_most_talkative_logs_hold_a_data_key(
     server: KmsServer, key: CloudKmsKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("google"), "propagate", True)
+    # Where an earlier test has set up our logging, it passes over such lines of libraries.
+    monkeypatch.setattr("common.telemetry.log_capture._is_library", lambda _path: False)
     logging.getLogger("google").setLevel(logging.DEBUG)
     try:
         with log_lines() as lines:
             key.unwrap(key.wrap(SECRET, CONTEXT), CONTEXT)
     finally:
         logging.getLogger("google").setLevel(logging.NOTSET)
-    assert any(line["event"].startswith("http://127.0.0.1") for line in lines)  # DEBUG lines of others are there
+    assert any(line["event"].startswith("http://") for line in lines)  # DEBUG lines of others are there
     assert base64.b64encode(SECRET).decode() not in str(lines)
 
 
