@@ -1,10 +1,9 @@
 """What is audited: who did what to which thing with what outcome, as entries of one signed chain.
 
-A deed of one transaction has its entry in that, so neither is there without the other: keys, deletions. What takes
-several (storing documents, erasing a person, retention, a rotation, an export) is entered when it ends, also where it
-fails; only a process that is killed in the middle leaves none. An entry's target and facts are masked as log lines are,
-and whom a deed concerned is named by a keyed hash. How the chain is signed and checked is in
-`common/security/audit_chain.py`.
+Keys and documents have their entries in the transactions that change them, so neither is there without the other. What
+takes several (erasing a person, retention, a rotation, an export) is entered when it ends, also where it fails; only a
+process that is killed in the middle leaves none. An entry's target and facts are masked as log lines are, and whom a
+deed concerned is named by a keyed hash. How the chain is signed and checked is in `common/security/audit_chain.py`.
 """
 
 import json
