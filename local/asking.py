@@ -11,6 +11,7 @@ from urllib.request import Request, build_opener
 
 from common.no_redirects import NoRedirects
 from common.settings import Secret
+from local.printable import on_one_line
 from local.refusal import Refused
 
 TIMEOUT_SECONDS = 120
@@ -77,9 +78,10 @@ def in_words(answer: dict[str, Any]) -> str:
     """The answer, its citations by number, and what it rests on and cost."""
     lines = [answer["answer"], ""]
     for number, citation in enumerate(answer["citations"], 1):
-        lines.append(f'[{number}] {citation["title"]} ({citation["document_id"]}): "{citation["quote"]}"')
+        cited = f'[{number}] {citation["title"]} ({citation["document_id"]}): "{citation["quote"]}"'
+        lines.append(on_one_line(cited))
         if citation["source"]:
-            lines.append(f"    {citation['source']}")
+            lines.append(f"    {on_one_line(citation['source'])}")
     lines += [""] if answer["citations"] else []
     return "\n".join([*lines, _footer(answer)])
 

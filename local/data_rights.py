@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from local.printable import printable
 from local.refusal import Refused
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def export_command(
     """Print all that is kept of a person, as JSON."""
     text = json.dumps(export(_given(subject), tenant), ensure_ascii=False, indent=2) + "\n"
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text))
         return
     try:
         with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -14,6 +14,7 @@ from common.problems import AssistantError
 from common.security.principal import DEFAULT_TENANT
 from common.settings import InvalidSettings, settings
 from local import auditing, data_rights, keys
+from local.printable import on_one_line, printable
 from local.refusal import Refused
 
 if TYPE_CHECKING:
@@ -197,13 +198,12 @@ def _progress(files: int) -> "Iterator[Progress]":
 
 
 def _say(words: str) -> None:
-    typer.echo(words)
+    typer.echo(printable(words))
     sys.stdout.flush()
 
 
 def _complain(words: str) -> None:
-    # A file's name may hold bytes that are no UTF-8, or a line end.
-    typer.echo("loancheck: " + words.replace("\n", " ").encode(errors="backslashreplace").decode(), err=True)
+    typer.echo("loancheck: " + on_one_line(words), err=True)  # there may be a file's name in it
 
 
 def _end(words: str) -> NoReturn:

@@ -156,3 +156,8 @@ def test_nothing_there_is_told_with_what_to_do() -> None:
 def test_other_schemes_are_not_opened() -> None:
     with pytest.raises(NoAnswer, match="must begin with http"):
         ask("file:///etc/passwd", "Hello")
+
+
+def test_a_citation_stays_on_its_line() -> None:
+    cited = {"title": "A\n[2] B", "document_id": "a", "quote": "Yes.", "score": 1.0, "source": "C\nD"}
+    assert in_words(ANSWER | {"citations": [cited]}).splitlines()[2:4] == ['[1] A [2] B (a): "Yes."', "    C D"]
