@@ -75,7 +75,7 @@ def find(paths: Sequence[Path], base: Path | None = None) -> Found:
 
     A document's id is its path below `base`, else below the folder that was named, without its suffix and with -
     for blanks; a file named by itself has its own name. Hidden files and folders are passed over, links to folders
-    not followed.
+    not followed, nor links in a folder to files outside it.
 
     Raises:
         BadPath: a path that is not there, or not below `base`.
@@ -134,7 +134,9 @@ class _Search:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
                 # A link that leads nowhere is named as unreadable; a pipe or a device would never end.
-                if can_read(path) and (path.is_file() or not path.exists()):
+                if can_read(path) and _leads_out(path, folder):
+                    self._failures.append(Failure(path=path, reason="is a link to a file outside the folder"))
+                elif can_read(path) and (path.is_file() or not path.exists()):
                     self.file(path, top)
                 else:
                     self._ignored += 1
@@ -151,6 +153,11 @@ class _Search:
 
     def _closed(self, error: OSError) -> None:
         self._failures.append(Failure(path=Path(error.filename), reason=error.strerror or type(error).__name__))
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether `path` is a link to a file that is not below `folder`: whoever fills a folder does not choose that."""
+    return path.is_symlink() and path.is_file() and not path.resolve().is_relative_to(folder.resolve())
 
 
 def _id_of(path: Path) -> str:

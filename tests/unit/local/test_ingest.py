@@ -96,6 +96,15 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert outcome.failures == (Failure(path=tmp_path / "loop.md", reason="Too many levels of symbolic links"),)
 
 
+def test_a_link_out_of_the_folder_is_named_and_not_read(tmp_path: Path) -> None:
+    tree(tmp_path, "given/a.md", "elsewhere/secret.md")
+    (tmp_path / "given" / "link.md").symlink_to(tmp_path / "elsewhere" / "secret.md")
+    (tmp_path / "given" / "within.md").symlink_to(tmp_path / "given" / "a.md")
+    found = find([tmp_path / "given"])
+    assert [source.document_id for source in found.sources] == ["a", "within"]
+    assert [failure.reason for failure in found.failures] == ["is a link to a file outside the folder"]
+
+
 def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.md")
     assert find([tmp_path]).ignored == 1
