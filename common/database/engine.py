@@ -202,7 +202,8 @@ def _is_away(error: DBAPIError | PoolTimeoutError) -> bool:
     if isinstance(error, PoolTimeoutError) or error.connection_invalidated:
         return True
     if isinstance(error.orig, sqlite3.Error):  # here an OperationalError can also be a table that is not there
-        return isinstance(error, OperationalError) and error.orig.sqlite_errorcode & 0xFF in _SQLITE_AWAY
+        code = getattr(error.orig, "sqlite_errorcode", 0)  # Python's own have none, as of text that is no UTF-8
+        return isinstance(error, OperationalError) and code & 0xFF in _SQLITE_AWAY
     return isinstance(error, (OperationalError, InterfaceError))
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, LargeBinary, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from common.database import engine as module
-from common.database.engine import create_engine_for, write
+from common.database.engine import create_engine_for, read, write
 from common.database.tables import chunks, knowledge_state, revisions
 from common.settings import InvalidSettings, settings
 
@@ -106,3 +106,8 @@ def test_this_instances_engine_is_the_one_of_the_settings(monkeypatch: pytest.Mo
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "state"))
     assert module.engine().url.database == str(tmp_path / "state" / "database" / "loan_collateral.db")
     assert module.engine() is module.engine()
+
+
+def test_text_that_is_no_utf8_is_a_fault_of_the_data_and_not_of_the_database(sqlite_database: Engine) -> None:
+    with pytest.raises(OperationalError, match="decode"), read(sqlite_database) as connection:
+        connection.execute(text("SELECT CAST(x'ff' AS TEXT)")).all()
