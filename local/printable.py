@@ -1,4 +1,4 @@
-"""What a terminal may be shown: a title or a file's name, which others chose, must not move its cursor or make lines."""
+"""What a terminal may be shown: a title or a file's name is chosen by others, and must not move its cursor."""
 
 import json
 import re
