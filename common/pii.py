@@ -5,13 +5,11 @@ every recogniser stands behind a test that most texts fail, and the four kinds t
 Everything is pure and linear in the length of the text.
 """
 
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from common.recognizers import gates, secrets
-from common.recognizers.patterns import pattern
 from common.recognizers.span import PiiKind, PiiSpan
 
 __all__ = [
@@ -199,14 +197,8 @@ def _replaced(text: str, spans: list[PiiSpan], replacement: Callable[[PiiKind, s
     return "".join((*parts, text[position:]))
 
 
-_PLACEHOLDER = pattern(rf"<({'|'.join([*PiiKind, 'TEXT'])})_(\d{{1,9}})>", re.ASCII)
-
-
 class Pseudonyms:
-    """Stand-ins for personal data: keyed ones for correlation, reversible ones for one conversation.
-
-    Safe for use by several threads.
-    """
+    """Keyed stand-ins for personal data, by which lines of one person can be told together."""
 
     def __init__(self, key: bytes) -> None:
         """With `key`, of any length but zero, the same value has the same keyed pseudonym in every process.
@@ -217,10 +209,6 @@ class Pseudonyms:
         if not key:
             raise ValueError("The key of pseudonyms is empty.")
         self._key = key
-        self._lock = threading.Lock()
-        self._placeholders: dict[str, str] = {}
-        self._originals: dict[str, str] = {}
-        self._counts: dict[str, int] = {}
 
     def of(self, kind: PiiKind, value: str) -> str:
         """A keyed pseudonym, "[EMAIL:3f2a91c4]": eight hexadecimal digits of HMAC-SHA-256 over the normalised value."""
@@ -233,38 +221,6 @@ class Pseudonyms:
         """`text` with a keyed pseudonym for every find; the same object when there is none."""
         spans = detect(text)
         return _replaced(text, spans, self.of) if spans else text
-
-    def hide(self, text: str) -> str:
-        """`text` with a placeholder for every find, "<EMAIL_1>", the same for the same value in this conversation.
-
-        What looks like a placeholder in `text` itself becomes one too ("<TEXT_1>"), so that nobody can have another's
-        value revealed by writing its placeholder.
-        """
-        spans = detect(text)
-        parts: list[str] = []
-        position = 0
-        for start, end, kind in spans:
-            parts += (self._hide_forged(text[position:start]), self._placeholder(kind, text[start:end]))
-            position = end
-        return "".join((*parts, self._hide_forged(text[position:])))
-
-    def reveal(self, text: str) -> str:
-        """`text` with the originals for the placeholders that this instance gave out; all others stay."""
-        originals: Mapping[str, str] = self._originals
-        return _PLACEHOLDER.sub(lambda found: originals.get(found[0], found[0]), text)
-
-    def _hide_forged(self, text: str) -> str:
-        return _PLACEHOLDER.sub(lambda found: self._placeholder("TEXT", found[0]), text)
-
-    def _placeholder(self, kind: str, value: str) -> str:
-        with self._lock:
-            placeholder = self._placeholders.get(value)
-            if placeholder is None:
-                number = self._counts[kind] = self._counts.get(kind, 0) + 1
-                placeholder = f"<{kind}_{number}>"
-                self._placeholders[value] = placeholder
-                self._originals[placeholder] = value
-            return placeholder
 
 
 def _normalised(kind: PiiKind, value: str) -> str:

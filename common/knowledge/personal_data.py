@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from common.logging import component_logger
-from common.pii import PiiKind, detect
+from common.pii import PiiKind, detect_all
 
 IDENTIFIERS = frozenset({PiiKind.EMAIL, PiiKind.PHONE, PiiKind.SSN, PiiKind.CREDIT_CARD, PiiKind.US_BANK, PiiKind.IBAN})
 """Kinds that point to a person."""
@@ -20,7 +20,7 @@ def warn_of_personal_data(texts: Iterable[str]) -> None:
     counts: Counter[PiiKind] = Counter()
     documents = 0
     for text in texts:
-        found = Counter(span.kind for span in detect(text) if span.kind in IDENTIFIERS)
+        found = Counter(span.kind for span in detect_all(text) if span.kind in IDENTIFIERS)
         documents += bool(found)
         counts += found
     if documents:

@@ -170,11 +170,13 @@ class KnowledgeStore:
         with write(self._engine) as connection:
             _next_generation(connection)
             is_there = self._take_out(connection, tenant, document_id)
+            if not is_there:  # nothing has changed, and nobody's cache is to be emptied
+                connection.rollback()
+                return False
             connection.execute(delete(documents).where(_is_document(tenant, document_id)))
-            if is_there:
-                along(connection)
+            along(connection)
         self._repairer.clear_doomed()
-        return is_there
+        return True
 
     def generation(self) -> int:
         """Counts the changes of the knowledge base: the same number means the same content."""

@@ -264,7 +264,8 @@ def _counted(limiter: "RateLimiter", policies: Sequence[_Policy], *, take: bool)
     found = []
     for policy in policies:
         stats = limiter.get_window_stats(policy.item, policy.name, *policy.whose)
-        reset = max(0.0, stats.reset_time - now) or float(policy.seconds)
+        is_fresh = stats.remaining == policy.item.amount  # nothing to reset yet: it will be a window from now
+        reset = float(policy.seconds) if is_fresh else max(0.0, stats.reset_time - now)
         found.append(_Left(stats.remaining < 1, stats.remaining, reset))
     if not take or any(left.is_used_up for left in found):
         return found

@@ -1,9 +1,9 @@
 """How telemetry leaves: sent from a thread of its own, so that no request waits for a collector or gateway.
 
 The thread starts in the process that first has something to send, which a function that is imported has not: gunicorn
-imports it in its master and forks, and a thread does not survive that; a child begins anew. On Cloud Run the CPU may end
-with a call's answer, so there the end of a call waits for what is due, at most `wait_seconds`, and not at all while the
-receiver is known to be away or slow. Within `one_wait` all channels of a call share that time.
+imports it in its master and forks, and a thread does not survive that; a child begins anew. On Cloud Run the CPU may
+end with a call's answer, so there the end of a call waits for what is due, at most `wait_seconds`, and not at all while
+the receiver is known to be away or slow. Within `one_wait` all channels of a call share that time.
 """
 
 import atexit

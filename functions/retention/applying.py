@@ -57,7 +57,7 @@ def apply_retention(
             facts=facts,
         )
         audit.record_alone(event)
-    log.info("retention.applied", outcome=outcome, **asdict(gone))
+    log.info("retention.applied", outcome=outcome, sessions=gone.sessions, turns=gone.turns, answers=gone.answers)
 
 
 def _delete_sessions(gone: _Gone, at: datetime, deadline: float) -> bool:

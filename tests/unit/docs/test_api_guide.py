@@ -52,7 +52,9 @@ def blocks(language: str) -> list[str]:
 
 def documented() -> dict[str, tuple[int, str]]:
     """Status and title of each problem type in the guide's tables."""
-    rows = re.findall(r"^\| `((?:/problems/|https://iana\.org/\S+#)[a-z-]+)` \| (\d{3}) \| ([^|]+?) \|", GUIDE, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `((?:/problems/|https://iana\.org/\S+#)[a-z-]+)` \| (\d{3}) \| ([^|]+?) \|", GUIDE, re.MULTILINE
+    )
     return {kind: (int(status), title) for kind, status, title in rows}
 
 

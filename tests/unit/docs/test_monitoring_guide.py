@@ -48,7 +48,7 @@ BLOCKS = {
     "sh": (f"curl -s {PRODUCT}/health", "functions-framework", f"curl -sf {OWN}/health",
            "assistant_http_requests_total", "prometheus --config.file", "loancheck doctor", "LOAD_KEYS",
            "metrics_token"),
-    "python": ("rates.py", "flask.Flask(", "trace_retriever", "ask_all", "Pseudonyms"),
+    "python": ("rates.py", "flask.Flask(", "trace_retriever", "ask_all", "mask_value"),
     "json": ("rates.answered", "request.finished"),
     "env": ("JAEGER_HOST", "cloud-trace"),
     "text": ("classify_intent", "fix:"),
@@ -354,7 +354,7 @@ def test_personal_data_is_masked_as_shown() -> None:
     rows = table("Personal data", "| kind | for example | becomes |")
     assert [mask(row[1].strip("`")) for row in rows] == [row[2].strip("`") for row in rows]
     assert {row[0].strip("`") for row in rows} == set(PiiKind)
-    executed(block("python", "Pseudonyms"))
+    executed(block("python", "mask_value"))
 
 
 def test_what_is_left_alone_and_what_is_not_recognised_is_as_shown() -> None:
