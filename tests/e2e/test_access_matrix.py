@@ -22,6 +22,11 @@ from tests.token_issuer import TokenIssuer, token_issuer
 FUNCTIONS = {one["name"]: one for one in json.loads((ROOT / "functions" / "functions.json").read_text())["functions"]}
 AUDIENCE = "https://loans.example.com"
 ACCOUNT = "scheduler@project.iam.gserviceaccount.com"
+SECURITY_HEADERS = {
+    "cache-control", "content-security-policy", "cross-origin-opener-policy", "cross-origin-resource-policy",
+    "permissions-policy", "referrer-policy", "strict-transport-security", "x-content-type-options", "x-frame-options",
+    "x-permitted-cross-domain-policies", "x-request-id",
+}  # fmt: skip
 BODIES: Mapping[str, Any] = {
     "/api/query": {"message": "What is a lien?"},
     "/api/documents": {"documents": [{"id": "matrix/one", "title": "One", "text": "A lien is a claim on property."}]},
@@ -116,6 +121,23 @@ def test_each_route_of_each_function_lets_in_those_who_have_its_scope_and_nobody
 def _expected(scope: str | None, role: Any) -> int | None:
     """None: let in, whatever the answer is then."""
     return None if scope is None or scope in ROLES[role] else 403
+
+
+def test_each_route_of_each_function_has_headers_limits_and_idempotency_without_a_line_of_its_own(desk: Desk) -> None:
+    for path, method, operation in desk.routes():
+        whose = desk.token() if path.startswith("/events/") else desk.key("admin")
+        once = {"Idempotency-Key": f"each-route-{path.replace('/', '-')}"} if method == "POST" else {}
+        answers = [desk.ask(method, path, {**whose, **once}) for _ in range(2)]
+        refused = desk.ask(method, path, {"X-API-Key": "lcc_wrong"})
+        for answer in (*answers, refused):
+            assert answer.headers.keys() >= SECURITY_HEADERS, (path, method)
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert "no-store" in answer.headers["Cache-Control"]
+        is_limited = operation.get("x-limit", "none") != "none"
+        assert all(("RateLimit" in answer.headers) is is_limited for answer in answers), (path, method)
+        if method == "POST":
+            assert [answer.headers.get("Idempotent-Replayed") for answer in answers] == [None, "true"], path
+            assert answers[0].content == answers[1].content
 
 
 def test_a_document_is_there_for_its_tenant_alone(desk: Desk) -> None:
