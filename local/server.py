@@ -22,7 +22,7 @@ from local.refusal import Refused
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-THREADS = 16
+THREADS = 32  # more than MAX_CONCURRENT_REQUESTS, so that no key alone holds up all others
 BACKLOG = 256
 STOP_SECONDS = 1  # what a request in flight may take after SIGTERM or Ctrl-C
 

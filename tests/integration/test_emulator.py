@@ -176,7 +176,8 @@ def test_it_does_not_start_where_everybody_would_be_let_in(tmp_path: Path, setti
     ("setting", "value"),
     [
         ("ADDRESS_LIMIT", "plenty"), ("GOOGLE_ACCOUNTS", "scheduler@example.com=owner"), ("REDIS_URL", "http://cache"),
-        ("GOOGLE_CERTS_URL", "http://keys.example.com"), ("CORS_ORIGINS", "https://*.example.com"), ("KEY_FILE", "/nowhere/key"),
+        ("GOOGLE_CERTS_URL", "http://keys.example.com"), ("CORS_ORIGINS", "https://*.example.com"),
+        ("KEY_FILE", "/nowhere/key"),
     ],
 )  # fmt: skip
 def test_a_setting_of_the_way_in_that_cannot_be_used_stops_the_start(tmp_path: Path, setting: str, value: str) -> None:

@@ -28,7 +28,9 @@ def test_callers_that_there_are_none_of_stop_the_start(tmp_path: Path) -> None:
         callers_of("one", catalogue(tmp_path, "everybody"))
 
 
-@pytest.mark.parametrize("content", ["null", "{}", '{"functions": [1]}', '{"functions": [{"name": "one"}]}', "[" * 9_999])
+@pytest.mark.parametrize(
+    "content", ["null", "{}", '{"functions": [1]}', '{"functions": [{"name": "one"}]}', "[" * 9_999]
+)
 def test_a_list_that_is_none_stops_the_start_in_words(content: str, tmp_path: Path) -> None:
     path = tmp_path / "functions.json"
     path.write_text(content)
