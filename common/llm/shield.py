@@ -1,7 +1,8 @@
 """The PII shield: what leaves for a remote model carries placeholders instead of personal data, and they come back.
 
-Looked for are the kinds of common/pii.py, names as far as the request tells them (common/llm/shield_names.py), and
-postal addresses (common/llm/shield_addresses.py). Amounts, rates and dates stay: they are what is asked about.
+Looked for are the kinds of common/pii.py, names as far as the request tells them (common/llm/shield_names.py), postal
+addresses (common/llm/shield_addresses.py), and dates of birth and numbers of papers that are called so
+(common/llm/shield_identity.py). Amounts, rates and other dates stay: they are what is asked about.
 """
 
 import re
@@ -13,8 +14,18 @@ from typing import TYPE_CHECKING
 from common.invisible import visible
 from common.llm.chat import ChatAnswer, ChatChunk, ChatModel, ChatRequest, Passage
 from common.llm.shield_addresses import addresses
+from common.llm.shield_identity import birth_dates, id_numbers
 from common.llm.shield_names import Names, names_in
-from common.llm.shield_placeholders import ADDRESS, NAME, TEXT, Placeholders, Restoration, lookalikes
+from common.llm.shield_placeholders import (
+    ADDRESS,
+    BIRTH_DATE,
+    ID_NUMBER,
+    NAME,
+    TEXT,
+    Placeholders,
+    Restoration,
+    lookalikes,
+)
 from common.once import once
 from common.pii import detect_all
 
@@ -181,6 +192,8 @@ def places(text: str, names: Names) -> list[Place]:
         *((start, end, TEXT) for start, end in lookalikes(text)),
         *detect_all(text),
         *((start, end, ADDRESS) for start, end in addresses(text)),
+        *((start, end, BIRTH_DATE) for start, end in birth_dates(text)),
+        *((start, end, ID_NUMBER) for start, end in id_numbers(text)),
         *((start, end, NAME) for start, end in names.places(text)),
     ]
     return _merged(sorted(found))

@@ -15,8 +15,8 @@ import secrets
 from common.pii import PiiKind
 from common.recognizers.patterns import pattern
 
-NAME, ADDRESS, TEXT = "NAME", "ADDRESS", "TEXT"
-KINDS = (*PiiKind, NAME, ADDRESS, TEXT)
+NAME, ADDRESS, BIRTH_DATE, ID_NUMBER, TEXT = "NAME", "ADDRESS", "BIRTH_DATE", "ID_NUMBER", "TEXT"
+KINDS = (*PiiKind, NAME, ADDRESS, BIRTH_DATE, ID_NUMBER, TEXT)
 
 _ID_CHARACTERS = 6  # 30 bits: among a hundred values of one request, two meet once in 200,000 requests
 _SPELLING_CHARACTERS = 2
@@ -150,6 +150,8 @@ def _usual_spelling(kind: str, value: str) -> str:
             return value.capitalize()
         case "ADDRESS":
             return " ".join(_WORD.findall(value)).title()
+        case "ID_NUMBER":
+            return "".join(filter(str.isalnum, value)).upper()
         case _:
             return value
 

@@ -17,7 +17,7 @@ from common.llm.gemini import GeminiModel, gemini_client
 from common.llm.gemini_embeddings import GeminiEmbedder
 from common.llm.resilience import Policy
 from common.llm.shield import INSTRUCTION, ShieldedEmbedder, ShieldedModel, shield_key
-from common.pii import configure
+from common.pii import configure, mask
 from tests.gemini_server import Behaviour, GeminiServer
 from tests.instance import instance
 
@@ -26,6 +26,7 @@ AWS_KEY = "AKIA" + "Q7ZR2M5XK3WT4VB6"  # of the form, and nobody's
 ORIGINALS = (
     "Jane", "Roe", "jane@roe.example", "JANE@Roe.example", "415-555-0132", "(415) 555-0132", "078-05-1120",
     "4111 1111 1111 1111", "12 Oak Street", "62704", AWS_KEY, "PO Box 77", "203.0.113.7",
+    "03/14/1975", "D1234567", "12-3456789",
 )  # fmt: skip
 QUESTION = (
     "My name is Jane Roe, jane@roe.example, 415-555-0132. What is the limit for 12 Oak Street, Springfield, IL 62704 "
@@ -35,6 +36,7 @@ TEXT = (
     "Ms. Roe (JANE@Roe.example, (415) 555-0132, SSN 078-05-1120) pledged 12 Oak Street, Springfield, IL 62704. "
     "Her card is 4111 1111 1111 1111. The limit of Jane Roe is 65 percent of $250,000, by Regulation B of Fannie Mae."
 )
+IDENTITY = "DOB: 03/14/1975, driver's license D1234567, EIN 12-3456789. Note of 03/15/2025."
 PASSAGE = Passage(
     number=1,
     document_id="file-7",
@@ -49,7 +51,7 @@ REQUEST = ChatRequest(
     instruction="Answer. Mend: the address jane@roe.example is not cited.",
     question=QUESTION,
     history=(("user", f"I am at 203.0.113.7 with key {AWS_KEY}"), ("model", "Hello Jane Roe.")),
-    passages=(PASSAGE, replace(PASSAGE, number=2, source=None, text="Nothing of anybody.")),
+    passages=(PASSAGE, replace(PASSAGE, number=2, source=None, text=IDENTITY)),
     conversation="c1",
 )
 PLAIN = ChatRequest(instruction="Be brief.", question="What is the limit for raw land at $250,000?", passages=())
@@ -127,6 +129,8 @@ def test_characters_that_nobody_sees_hide_nothing_from_the_shield(unseen: str) -
     [
         ("My account number is 000123456789.", "Debit 000123456789 first."),
         ("My SSN is 078-05-1120.", "File 078051120, 1 page."),
+        ("My passport number is 012345678.", "Passport, 012345678."),
+        ("I was born 03/14/1975.", "Since 03/14/1975."),
         ("I live at 12 oak street, reno, nv 89501.", "The barn (12 oak street, reno, nv 89501) is pledged."),
     ],
 )
@@ -134,7 +138,7 @@ def test_what_one_text_tells_to_be_personal_is_so_in_the_others(told: str, again
     parrot = Parrot()
     passage = replace(PASSAGE, text=again)
     ShieldedModel(parrot, KEY).generate(replace(PLAIN, question=told, passages=(passage,)))
-    assert not re.search(r"\d{6}|oak", parrot.seen[0].question + parrot.seen[0].passages[0].text)
+    assert not re.search(r"\d{6}|1975|oak", parrot.seen[0].question + parrot.seen[0].passages[0].text)
 
 
 def test_amounts_stay_that_happen_to_be_somebodys_number() -> None:
@@ -149,6 +153,20 @@ def test_amounts_stay_that_happen_to_be_somebodys_number() -> None:
 def test_what_a_model_repeats_comes_back_as_it_was() -> None:
     model = ShieldedModel(Parrot(lambda request: request.question + request.passages[0].text), KEY)
     assert model.generate(REQUEST).text == QUESTION + TEXT
+
+
+def test_what_says_who_somebody_is_leaves_as_its_kind_and_comes_back() -> None:
+    parrot = Parrot()
+    answer = ShieldedModel(parrot, KEY).generate(replace(PLAIN, question=IDENTITY))
+    assert re.fullmatch(
+        r"DOB: \[BIRTH_DATE_\w+\], driver's license \[ID_NUMBER_\w+\], EIN \[ID_NUMBER_\w+\]\. Note of 03/15/2025\.",
+        parrot.seen[0].question,
+    )
+    assert answer.text == IDENTITY
+
+
+def test_a_telemetry_line_keeps_what_only_the_shield_hides() -> None:
+    assert mask(IDENTITY) == IDENTITY
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -15,6 +15,8 @@ VALUES = {
     "EMAIL": EMAIL,
     "NAME": "Jane",
     "CREDIT_CARD": "4111 1111 1111 1111",
+    "BIRTH_DATE": "03/14/1975",
+    "ID_NUMBER": "D1234567",
     "ADDRESS": '12 "Oak" Street\nReno \\ NV',
 }
 
@@ -61,6 +63,8 @@ def test_another_key_gives_other_placeholders() -> None:
         ("US_BANK", "000123456789", "000 123 456 789"),
         ("IBAN", "DE89370400440532013000", "de89 3704 0044 0532 0130 00"),
         ("NAME", "Roe", "ROE"),
+        ("ID_NUMBER", "123456789", "12-3456789"),
+        ("ID_NUMBER", "D1234567", "d1234567"),
         ("ADDRESS", "12 Oak Street Reno Nv", "12 Oak Street, Reno, NV"),
     ],
 )
