@@ -155,7 +155,7 @@ def test_over_http_it_is_a_503_that_says_when_to_ask_again(sqlite_database: Engi
             with write(impatient):
                 return Reply(status=HTTPStatus.NO_CONTENT)
 
-        route = Route(method="POST", path="/count", summary="A test.", handler=count, scope="test", limit="none")
+        route = Route(method="POST", path="/count", summary="A test.", handler=count, scope="public", limit="none")
         function = Function(name="testing", title="A function of the tests", version="1", routes=[route])
         with flask.Flask("testing").test_request_context("/count", method="POST"):
             answer = function(flask.request)

@@ -198,7 +198,7 @@ def test_a_receiver_that_hangs_costs_a_request_nothing(otlp: Otlp, set_up: Calla
     otlp.wait_for_calls(calls + 1)  # from here on the delivery's thread is stuck
     hanging = call_times_ms(300)
     tracing.shutdown()
-    assert sends("timed_out") == late + 1
+    assert sends("timed_out") > late  # more than one where the calls themselves took longer than one send may
     # The bound of one send is 500 ms; what is left is the noise of a busy machine.
     assert statistics.median(hanging) < statistics.median(well) + 2.0
 
