@@ -16,6 +16,9 @@ MAX_SOURCE_CHARACTERS = 2_048
 MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE_CHARACTERS = 1_024
 MAX_ERRORS = 20
+# Each gets a vector: a text of nothing but headings would take a hundred times the memory of prose of its length. Prose
+# of five million characters has some 70,000 sentences, on as many lines.
+MAX_SENTENCES_AND_LINES = 200_000
 
 _PART = r"[\w.~@()+,:;=&'!$%\[\]-]+( +[\w.~@()+,:;=&'!$%\[\]-]+)*"
 ID_PATTERN = rf"^{_PART}(/{_PART})*$"
@@ -27,6 +30,7 @@ _ATTRIBUTE_NAME = re.compile(ATTRIBUTE_NAME_PATTERN[:-1] + r"\Z")
 _WORD = re.compile(r"[^\W_]")
 # Control characters other than white space, and halves of surrogate pairs: text has none, and databases refuse some.
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_SENTENCE_END = re.compile(r"[.!?;:]\s")
 _DOTS = {".", ".."}
 # Letters of Hangul that show nothing. Other characters without a look of their own are no letters, so no id has them.
 _INVISIBLE = re.compile(r"[\u115f\u1160\u3164\uffa0]")
@@ -79,6 +83,8 @@ def _broken(document: Documented) -> Iterator[tuple[str, str]]:
     yield from _misleading("title", document.title)
     yield from _too_long("title", document.title, MAX_TITLE_CHARACTERS)
     yield from _unreadable("text", document.text)
+    if document.text.count("\n") + len(_SENTENCE_END.findall(document.text)) > MAX_SENTENCES_AND_LINES:
+        yield "text", f"has more than {MAX_SENTENCES_AND_LINES:,} sentences and lines"
     if document.source is not None:
         yield from _unreadable("source", document.source)
         yield from _misleading("source", document.source)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.knowledge.rules import MAX_ERRORS, check_documents
+from common.knowledge.rules import MAX_ERRORS, MAX_SENTENCES_AND_LINES, check_documents
 from common.knowledge.store import Document
 from common.problems import InvalidRequest
 
@@ -132,3 +132,17 @@ def test_the_second_of_two_equal_ids_is_named() -> None:
 
 def test_a_long_list_of_errors_is_cut() -> None:
     assert len(errors_of(*(good(str(number), text="") for number in range(50)))) == MAX_ERRORS
+
+
+@pytest.mark.parametrize("piece", ["# a\n", "A b. ", "a\n"])
+def test_a_text_of_nothing_but_ends_is_refused_for_what_it_would_take(piece: str) -> None:
+    text = piece * (MAX_SENTENCES_AND_LINES // piece.count("\n") if "\n" in piece else MAX_SENTENCES_AND_LINES)
+    check_documents([good(text=text)])
+    assert errors_of(good(text=text + piece)) == [("/documents/0/text", "has more than 200,000 sentences and lines")]
+
+
+def test_prose_as_long_as_may_be_is_taken() -> None:
+    sentence = (
+        "The borrower pledges inventory and receivables as collateral\nfor the loan that the lender makes to it. "
+    )
+    check_documents([good(text=sentence * (5_000_000 // len(sentence)))])
