@@ -27,7 +27,7 @@ from common.request_head import Correlation
 from common.security.api_keys import api_keys
 from common.security.idempotency import Ticket, begin
 from common.security.keyring import key_ring
-from common.security.principal import SCOPES, Principal
+from common.security.principal import ANONYMOUS, SCOPES, Principal
 from functions.query.sessions import SessionStore, TurnRecord
 from functions.retention.applying import apply_retention
 from local import data_rights
@@ -217,6 +217,22 @@ def test_nothing_of_the_person_is_left_in_any_file(full: Client, here: Path) -> 
             content = path.read_bytes().lower()
             assert EMAIL.encode() not in content, path
             assert b"pledged a boat" not in content, path
+
+
+@pytest.mark.parametrize("subject", [EMAIL, NAME])
+def test_a_kept_answer_that_speaks_of_the_person_goes_too(full: Client, subject: str) -> None:
+    before = rows(idempotent_answers)
+    ticket = begin(
+        "another", principal=ANONYMOUS, route="POST /api/query", path="/api/query", payload=b"{}", accept="*/*",
+        lease_seconds=60,
+    )  # fmt: skip
+    assert isinstance(ticket, Ticket)
+    ticket.finish(200, "application/json", json.dumps({"answer": f"{NAME} is at {EMAIL}."}).encode())
+    kept = counts(subject, "default")["answers"]
+    assert kept >= 1
+    assert erase(subject, "default").counts["answers"] == kept
+    assert rows(idempotent_answers) == before + 1 - kept
+    assert counts(subject, "default")["answers"] == 0
 
 
 def test_erasing_again_finds_nothing_and_says_so(full: Client) -> None:
