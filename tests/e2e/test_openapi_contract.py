@@ -8,7 +8,9 @@ description forbids, nothing refused that it allows, nothing that does without a
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -67,10 +69,15 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    folder = tmp_path_factory.mktemp("contract")
+    with _product(tmp_path_factory.mktemp("contract")) as made:
+        yield made
+
+
+@contextmanager
+def _product(folder: Path, **more: str) -> Iterator[Product]:
     with token_issuer() as issuer:
-        settings = {**SETTINGS, "GOOGLE_ISSUERS": issuer.issuer, "GOOGLE_CERTS_URL": issuer.certs_url}
-        with emulator(folder, **settings) as running, instance(running.data):
+        settings = {**SETTINGS, "GOOGLE_ISSUERS": issuer.issuer, "GOOGLE_CERTS_URL": issuer.certs_url, **more}
+        with emulator(folder, **settings) as running, instance(running.data, **more):
             yield Product(running, keys=tuple(_keys()), tokens=tuple(_tokens(issuer)))
 
 
@@ -165,6 +172,14 @@ def test_every_function_does_as_its_description_says(product: Product) -> None:
     assert outcome.amiss == []
     assert outcome.statuses.total() >= LEAST_CASES
     assert {200, 204, 400, 401, 404, 405, 415, 422} <= outcome.statuses.keys()
+
+
+@pytest.mark.servers
+def test_on_postgresql_it_does_so_too(postgresql_url: str, tmp_path: Path) -> None:
+    with _product(tmp_path, DATABASE_URL=postgresql_url) as product:
+        outcome = run(product, keys=itertools.cycle(product.keys), tokens=itertools.cycle(product.tokens), cases=20)
+    assert outcome.amiss == []
+    assert outcome.statuses.total() >= LEAST_CASES / 10
 
 
 def test_whoever_is_not_let_in_is_told_so_as_described(product: Product) -> None:
