@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, delete, select
 from common.database.engine import read
 from common.database.tables import api_keys, documents, idempotent_answers, sessions, subject_marks, turns
 from common.knowledge.repair import slices
-from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer
+from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer, row_of
 from common.security.idempotency import HOLDER as ANSWERS
 from common.security.idempotency import texts_of
 from common.security.marks import NotAnIdentifier, forget_marks, mark_of, marks_of, texts_in
@@ -97,7 +97,7 @@ def give_out(connection: Connection, sealer: Sealer, tenant: str, found: Holding
                 "session_id": row.session_id,
                 "created_at": row.created_at.isoformat(),
                 "agent": row.agent,
-                **json.loads(sealer.open(row.content, TURN_CONTENT, row.uid)),
+                **json.loads(sealer.open(row.content, TURN_CONTENT, row_of(tenant, row.uid))),
             }
             for some in slices(found.turns)
             for row in connection.execute(of_turns.where(turns.c.uid.in_(some)))
@@ -160,13 +160,12 @@ def _turns(connection: Connection, sealer: Sealer, tenant: str, subject: Subject
     if subject.mark is not None:
         yield from _marked(connection, tenant, TURNS, subject.mark)
         return
-    rows = connection.execute(
-        select(turns.c.uid, turns.c.content).where(turns.c.tenant == tenant).execution_options(yield_per=BATCH)
-    )
-    for row in rows:
-        content = json.loads(sealer.open(row.content, TURN_CONTENT, row.uid))
-        if any(map(subject.is_in, texts_in(content))):
-            yield row.uid
+    query = select(turns.c.uid, turns.c.content).where(turns.c.tenant == tenant)
+    with connection.execute(query.execution_options(yield_per=BATCH)) as rows:  # closed where one does not open
+        for row in rows:
+            content = json.loads(sealer.open(row.content, TURN_CONTENT, row_of(tenant, row.uid)))
+            if any(map(subject.is_in, texts_in(content))):
+                yield row.uid
 
 
 def _answers(connection: Connection, sealer: Sealer, tenant: str, subject: Subject) -> Iterator[str]:
@@ -175,9 +174,11 @@ def _answers(connection: Connection, sealer: Sealer, tenant: str, subject: Subje
         return
     kept = idempotent_answers.c
     query = select(kept.id, kept.content_type, kept.body).where(kept.tenant == tenant, kept.body.is_not(None))
-    for row in connection.execute(query.execution_options(yield_per=BATCH)):
-        if any(map(subject.is_in, texts_of(row.content_type, sealer.open(row.body, IDEMPOTENT_BODY, row.id)))):
-            yield row.id
+    with connection.execute(query.execution_options(yield_per=BATCH)) as rows:
+        for row in rows:
+            body = sealer.open(row.body, IDEMPOTENT_BODY, row_of(tenant, row.id))
+            if any(map(subject.is_in, texts_of(row.content_type, body))):
+                yield row.id
 
 
 def _documents(connection: Connection, tenant: str, subject: Subject) -> Iterator[str]:
@@ -190,5 +191,5 @@ def _documents(connection: Connection, tenant: str, subject: Subject) -> Iterato
 
 def _keys(connection: Connection, sealer: Sealer, tenant: str, subject: Subject) -> Iterator[str]:
     for row in connection.execute(select(api_keys.c.id, api_keys.c.label).where(api_keys.c.tenant == tenant)):
-        if subject.is_in(sealer.open(row.label, API_KEY_LABEL, row.id).decode()):
+        if subject.is_in(sealer.open(row.label, API_KEY_LABEL, row_of(tenant, row.id)).decode()):
             yield row.id

@@ -184,11 +184,11 @@ def _erase_labels(tenant: str, ids: Sequence[str]) -> None:
 
         from common.database.engine import engine, write
         from common.database.tables import api_keys
-        from common.security.encryption import API_KEY_LABEL, sealer
+        from common.security.encryption import API_KEY_LABEL, row_of, sealer
 
         with write(engine()) as connection:
             for one in ids:
-                sealed = sealer().seal(b"(erased)", API_KEY_LABEL, one)
+                sealed = sealer().seal(b"(erased)", API_KEY_LABEL, row_of(tenant, one))
                 of_key = (api_keys.c.tenant == tenant) & (api_keys.c.id == one)
                 connection.execute(update(api_keys).where(of_key).values(label=sealed))
 

@@ -119,7 +119,7 @@ turns = Table(
     "turns",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("uid", String(32), nullable=False, unique=True),  # what its sealed content is bound to
+    Column("uid", String(32), nullable=False, unique=True),  # what its sealed content is bound to, with the tenant
     Column("tenant", Tenant, nullable=False),
     Column("session_id", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("request_id", String(128), nullable=False, index=True),
@@ -205,6 +205,7 @@ api_keys = Table(
     Column("revoked_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
     Column("rotated_to", String(16)),
+    Column("rights", String(64), nullable=False),  # keyed signature of tenant, role, scopes and times
 )
 
 # Entries are only added: triggers refuse anything else. Each one's signature covers the one before.

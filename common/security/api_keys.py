@@ -4,10 +4,13 @@ The id names a key in lists, logs and the audit; the secret is 43 random letters
 six, as secret scanners like it. A text that is not of this shape is refused before anything is looked up: the shape is
 public. From there on an unknown id and a wrong secret cost the same: one look-up, one hash, one comparison in constant
 time. Whether a key has ended is found out after that, for whoever has its secret.
+
+What a key may do, whose it is and when it ends is signed, so that whoever can only write the database gives it no more.
 """
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import threading
@@ -29,7 +32,7 @@ from common.logging import component_logger
 from common.metrics import metrics_collector
 from common.once import once
 from common.security import audit
-from common.security.encryption import API_KEY_LABEL, Sealer
+from common.security.encryption import API_KEY_LABEL, Sealer, row_of
 from common.security.keyring import KeyRing, key_ring
 from common.security.principal import DEFAULT_TENANT, ROLES, Principal, is_tenant
 from common.settings import settings
@@ -46,7 +49,7 @@ CACHED_KEYS = 10_000
 USE_NOTED_EVERY_SECONDS = 60.0
 USE_WAITS_MS = 100  # for whoever writes meanwhile: a request waits for its own writes, not for this one
 
-State = Literal["active", "rotated", "expired", "revoked"]
+State = Literal["active", "rotated", "expired", "revoked", "damaged"]
 
 _KEY = re.compile(
     rf"{PREFIX}([a-z2-9]{{{ID_CHARACTERS}}})_([0-9A-Za-z]{{{SECRET_CHARACTERS}}})([0-9A-Za-z]{{{CHECKSUM_CHARACTERS}}})"
@@ -74,7 +77,11 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownKey:
-    """What is known of a key. `state`: rotated is still let in, until `expires_at`."""
+    """What is known of a key. `state`: rotated is still let in, until `expires_at`.
+
+    Of one that is damaged, what is told is what the database says, and not what the key was made with; its label, which
+    may be sealed for another tenant, is left out.
+    """
 
     id: str
     tenant: str
@@ -163,17 +170,16 @@ class ApiKeys:
         ring = self._ring()
         with database.write(self._engine) as connection:
             old = _locked(connection, key_id)
-            if (state := _state(old, now)) != "active":
+            if (state := _state(ring, old, now)) != "active":
                 raise KeyRefused(f"the key {key_id} is {state}: only an active one can be rotated")
             until = now + timedelta(hours=overlap_hours)
             made = _insert(
                 connection, ring, tenant=old.tenant, role=old.role, scopes=old.scopes,
-                label=Sealer(ring).open(old.label, API_KEY_LABEL, key_id).decode(), at=now,
+                label=_label(ring, old), at=now,
                 expires_at=None if old.expires_at is None else now + (old.expires_at - old.created_at),
             )  # fmt: skip
             ends = until if old.expires_at is None else min(until, old.expires_at)
-            changed = {"expires_at": ends, "rotated_to": made.id}
-            connection.execute(update(table).where(table.c.id == key_id).values(changed))
+            _change(connection, ring, old, expires_at=ends, rotated_to=made.id)
             facts = {"rotated_to": made.id, "ends_at": _told(ends), "expires_at": _told(made.expires_at)}
             audit.record(connection, _event("key.rotated", old.tenant, actor, key_id, facts), ring=ring)
         self.forget()
@@ -182,6 +188,8 @@ class ApiKeys:
     def revoke(self, key_id: str, *, actor: str = "cli") -> bool:
         """End `key_id`: here at once, on other instances within the cache's seconds. Whether it was let in before.
 
+        A damaged one is signed anew as revoked, under what it says now, and its label goes.
+
         Raises:
             KeyRefused: there is no such key.
         """
@@ -189,9 +197,10 @@ class ApiKeys:
         ring = self._ring()
         with database.write(self._engine) as connection:
             key = _locked(connection, key_id)
-            was = _state(key, now)
+            was = _state(ring, key, now)
             if was != "revoked":
-                connection.execute(update(table).where(table.c.id == key_id).values(revoked_at=now))
+                label = {"label": _sealed(ring, key.tenant, key_id, "")} if was == "damaged" else {}
+                _change(connection, ring, key, revoked_at=now, **label)
                 audit.record(connection, _event("key.revoked", key.tenant, actor, key_id, {"was": was}), ring=ring)
         self.forget()
         return was in ("active", "rotated")
@@ -237,7 +246,10 @@ class ApiKeys:
             if not hmac.compare_digest(_hash(self._ring(), key_id, secret), expected):
                 return None
             row = connection.execute(_BY_ID, {"id": key_id}).one_or_none()
-        if row is None or _state(row, at) in ("expired", "revoked"):
+        state = None if row is None else _state(self._ring(), row, at)
+        if state == "damaged":
+            log.error("key.damaged")
+        if row is None or state not in ("active", "rotated"):
             return None
         # What the role may do now: a scope that it has lost since is not in old keys either.
         scopes = ROLES.get(row.role, frozenset()) & frozenset(row.scopes)
@@ -259,11 +271,13 @@ class ApiKeys:
             log.warning("key.use_not_noted", error_type=type(error).__name__)
 
     def _known(self, row: Row[Any], now: datetime) -> KnownKey:
+        state = _state(self._ring(), row, now)
+        scopes = row.scopes if isinstance(row.scopes, list) else []
         return KnownKey(
-            id=row.id, tenant=row.tenant, role=row.role, scopes=tuple(row.scopes),
-            label=Sealer(self._ring()).open(row.label, API_KEY_LABEL, row.id).decode(), created_at=row.created_at,
+            id=row.id, tenant=row.tenant, role=row.role, scopes=tuple(map(str, scopes)),
+            label="" if state == "damaged" else _label(self._ring(), row), created_at=row.created_at,
             expires_at=row.expires_at, revoked_at=row.revoked_at, last_used_at=row.last_used_at,
-            rotated_to=row.rotated_to, state=_state(row, now),
+            rotated_to=row.rotated_to, state=state,
         )  # fmt: skip
 
 
@@ -315,11 +329,26 @@ def _insert(
     key_id = _random(ID_ALPHABET, ID_CHARACTERS)
     secret = _random(SECRET_ALPHABET, SECRET_CHARACTERS)
     row = {
-        "id": key_id, "tenant": tenant, "label": Sealer(ring).seal(label.encode(), API_KEY_LABEL, key_id), "role": role,
+        "id": key_id, "tenant": tenant, "label": _sealed(ring, tenant, key_id, label), "role": role,
         "scopes": list(scopes), "secret_hash": _hash(ring, key_id, secret), "created_at": at, "expires_at": expires_at,
+        "revoked_at": None, "rotated_to": None,
     }  # fmt: skip
-    connection.execute(insert(table).values(row))
+    connection.execute(insert(table).values({**row, "rights": _rights(ring, row)}))
     return NewKey(id=key_id, text=f"{PREFIX}{key_id}_{secret}{checksum(key_id, secret)}", expires_at=expires_at)
+
+
+def _change(connection: Connection, ring: KeyRing, key: Row[Any], **changed: object) -> None:
+    """Store what is changed of `key`, and sign the whole anew."""
+    rights = _rights(ring, {**key._asdict(), **changed})
+    connection.execute(update(table).where(table.c.id == key.id).values(**changed, rights=rights))
+
+
+def _sealed(ring: KeyRing, tenant: str, key_id: str, label: str) -> bytes:
+    return Sealer(ring).seal(label.encode(), API_KEY_LABEL, row_of(tenant, key_id))
+
+
+def _label(ring: KeyRing, row: Row[Any]) -> str:
+    return Sealer(ring).open(row.label, API_KEY_LABEL, row_of(row.tenant, row.id)).decode()
 
 
 def _random(alphabet: str, characters: int) -> str:
@@ -328,6 +357,15 @@ def _random(alphabet: str, characters: int) -> str:
 
 def _hash(ring: KeyRing, key_id: str, secret: str) -> str:
     return ring.mac("api-key", f"{key_id}{secret}".encode())
+
+
+def _rights(ring: KeyRing, row: Mapping[str, Any]) -> str:
+    """The signature of what the key `row` may do, for whom and how long. No `_hash` is made of such a text."""
+    # Left out: `last_used_at`, which requests note beside each other, and `label`, which an erasure writes over.
+    # Neither lets anybody in, and a label that was changed does not open.
+    times = [row[name] and row[name].astimezone(UTC).isoformat() for name in ("created_at", "expires_at", "revoked_at")]
+    signed = ["rights", row["id"], row["tenant"], row["role"], row["scopes"], *times, row["rotated_to"]]
+    return ring.mac("api-key", json.dumps(signed, default=repr).encode())  # SQLite may hold bytes, which fit nothing
 
 
 def checksum(key_id: str, secret: str) -> str:
@@ -339,7 +377,9 @@ def checksum(key_id: str, secret: str) -> str:
     return text
 
 
-def _state(row: Row[Any], now: datetime) -> State:
+def _state(ring: KeyRing, row: Row[Any], now: datetime) -> State:
+    if not hmac.compare_digest(_rights(ring, row._asdict()).encode(), str(row.rights).encode()):
+        return "damaged"
     if row.revoked_at is not None:
         return "revoked"
     if row.expires_at is not None and row.expires_at <= now:

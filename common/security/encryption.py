@@ -1,4 +1,4 @@
-"""What is stored about persons is sealed: AES-256-GCM under a data key, bound to its column and its row.
+"""What is stored about persons is sealed: AES-256-GCM under a data key, bound to its column, its tenant and its row.
 
 A sealed value is these bytes, one after the other:
 
@@ -8,7 +8,8 @@ A sealed value is these bytes, one after the other:
     the rest   the encrypted content, and 16 bytes by which any change is noticed
 
 The first five bytes, the column and the row are authenticated along with it, so a value that is moved to another row
-or column cannot be opened there. With random nonces one key may seal 2**32 values before two of them are the same
+or column cannot be opened there. A row is named by `row_of` with its tenant: given to another one, it cannot be opened
+either. With random nonces one key may seal 2**32 values before two of them are the same
 with a chance worth mentioning (NIST SP 800-38D, 8.3): at a hundred a second that takes 16 months. Rotate yearly.
 """
 
@@ -21,7 +22,7 @@ from common.security.key_encryption import NONCE_BYTES, CannotOpen
 if TYPE_CHECKING:
     from common.security.keyring import KeyRing
 
-__all__ = ["API_KEY_LABEL", "IDEMPOTENT_BODY", "TURN_CONTENT", "CannotOpen", "Sealer", "prefix_of", "sealer"]
+__all__ = ["API_KEY_LABEL", "IDEMPOTENT_BODY", "TURN_CONTENT", "CannotOpen", "Sealer", "prefix_of", "row_of", "sealer"]
 
 TURN_CONTENT = "turns.content"
 API_KEY_LABEL = "api_keys.label"
@@ -40,7 +41,7 @@ class Sealer:
         self._ring = ring
 
     def seal(self, content: bytes, column: str, row: str) -> bytes:
-        """`content`, 33 bytes longer, to be opened only with the same `column` ("turns.content") and `row` (its key).
+        """`content`, 33 bytes longer, to be opened only with the same `column` ("turns.content") and `row` (`row_of`).
 
         Sealing the same twice gives two different values.
 
@@ -77,6 +78,11 @@ def sealer() -> Sealer:
     from common.security.keyring import key_ring
 
     return Sealer(key_ring())
+
+
+def row_of(tenant: str, uid: str) -> str:
+    """The row `uid` of `tenant`, by the name that sealed values are bound to; no other two have the same."""
+    return f"{len(tenant)}:{tenant}:{uid}"
 
 
 def prefix_of(key_id: int) -> bytes:

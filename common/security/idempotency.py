@@ -22,7 +22,7 @@ from common.database.tables import idempotent_answers
 from common.logging import component_logger
 from common.once import once
 from common.problems import AssistantError, BadRequest
-from common.security.encryption import IDEMPOTENT_BODY, Sealer
+from common.security.encryption import IDEMPOTENT_BODY, Sealer, row_of
 from common.security.keyring import KeyRing, key_ring
 from common.security.marks import Marks, forget_marks, texts_in
 from common.security.principal import Principal
@@ -146,12 +146,12 @@ class IdempotentAnswers:
             raise IdempotencyMismatch
         if found.status is None:
             raise IdempotencyConflict
-        body = self._sealer.open(found.body, IDEMPOTENT_BODY, id_)
+        body = self._sealer.open(found.body, IDEMPOTENT_BODY, row_of(principal.tenant, id_))
         return Replay(status=found.status, content_type=found.content_type, body=body)
 
     def keep(self, ticket: Ticket, answer: Replay) -> None:
         """As `Ticket.finish`."""
-        sealed = self._sealer.seal(answer.body, IDEMPOTENT_BODY, ticket.id)
+        sealed = self._sealer.seal(answer.body, IDEMPOTENT_BODY, row_of(ticket.tenant, ticket.id))
         values = {
             "status": answer.status,
             "content_type": answer.content_type,

@@ -22,6 +22,7 @@ from common.security.encryption import (
     CannotOpen,
     Sealer,
     prefix_of,
+    row_of,
 )
 from common.security.key_encryption import key_encryption_keys
 from common.security.keyring import SEAL, KeyRing, StoredKey
@@ -58,10 +59,11 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sealed:
-    """A column of sealed values: `row` is what they are bound to, `order` a unique column to go along."""
+    """A column of sealed values: `tenant` and `row` are what they are bound to, `order` a unique column to go along."""
 
     name: str
     column: Column[Any]  # bytes, or null
+    tenant: Column[Any]
     row: Column[Any]
     order: Column[Any]
 
@@ -71,11 +73,18 @@ class _Sealed:
 
 
 SEALED = (
-    _Sealed(name=TURN_CONTENT, column=turns.c.content, row=turns.c.uid, order=turns.c.id),
-    _Sealed(name=API_KEY_LABEL, column=api_keys.c.label, row=api_keys.c.id, order=api_keys.c.id),
+    _Sealed(name=TURN_CONTENT, column=turns.c.content, tenant=turns.c.tenant, row=turns.c.uid, order=turns.c.id),
+    _Sealed(
+        name=API_KEY_LABEL,
+        column=api_keys.c.label,
+        tenant=api_keys.c.tenant,
+        row=api_keys.c.id,
+        order=api_keys.c.id,
+    ),
     _Sealed(
         name=IDEMPOTENT_BODY,
         column=idempotent_answers.c.body,
+        tenant=idempotent_answers.c.tenant,
         row=idempotent_answers.c.id,
         order=idempotent_answers.c.id,
     ),
@@ -84,6 +93,7 @@ SEALED = (
 
 class _Value(NamedTuple):
     order: Any  # a number or a text, only compared by the database
+    tenant: str
     row: str
     sealed: bytes
 
@@ -145,7 +155,7 @@ def _in_use(engine: Engine) -> set[bytes]:
 def _batches(engine: Engine, sealed: _Sealed, key_id: int) -> Iterator[Sequence[_Value]]:
     """The values that another key sealed, each once, by their order; those that come behind meanwhile too."""
     is_other = [sealed.column.is_not(None), sealed.prefix != prefix_of(key_id)]
-    query = select(sealed.order, sealed.row, sealed.column).order_by(sealed.order).limit(BATCH_ROWS)
+    query = select(sealed.order, sealed.tenant, sealed.row, sealed.column).order_by(sealed.order).limit(BATCH_ROWS)
     after: list[ColumnElement[bool]] = []
     while True:
         with read(engine) as connection:
@@ -160,11 +170,12 @@ def _sealed_anew(sealer: Sealer, sealed: _Sealed, values: Sequence[_Value]) -> t
     """Each with its new value; and of how many none can be made."""
     new = []
     for value in values:
+        row = row_of(value.tenant, value.row)
         try:
-            content = sealer.open(value.sealed, sealed.name, value.row)
+            content = sealer.open(value.sealed, sealed.name, row)
         except CannotOpen:
             continue
-        new.append((value, sealer.seal(content, sealed.name, value.row)))
+        new.append((value, sealer.seal(content, sealed.name, row)))
     return new, len(values) - len(new)
 
 

@@ -17,7 +17,7 @@ from common.database.engine import read, write
 from common.database.tables import sessions, turns
 from common.llm.chat import CHARACTERS_A_TOKEN
 from common.problems import FieldError, NotFound
-from common.security.encryption import TURN_CONTENT, Sealer
+from common.security.encryption import TURN_CONTENT, Sealer, row_of
 from common.security.marks import Marks, texts_in
 from common.security.principal import Principal
 from functions.query.agent import Turn
@@ -103,7 +103,7 @@ class SessionStore:
         kept: list[Turn] = []
         tokens = 0
         for uid, sealed, agent in newest_first:
-            content = json.loads(sealer.open(sealed, TURN_CONTENT, uid))
+            content = json.loads(sealer.open(sealed, TURN_CONTENT, row_of(principal.tenant, uid)))
             message, answer = content["message"], _cut(content["answer"])
             tokens += estimated_tokens(message) + estimated_tokens(answer)
             if tokens > max_tokens:
@@ -125,6 +125,7 @@ class SessionStore:
 
     def _row(self, turn: TurnRecord, principal: Principal) -> dict[str, Any]:
         uid = self._new_id()
+        name = row_of(principal.tenant, uid)
         content = json.dumps({"message": turn.message, "answer": turn.answer, "citations": turn.citations})
         return {
             "uid": uid,
@@ -132,7 +133,7 @@ class SessionStore:
             "session_id": turn.session_id,
             "request_id": turn.request_id,
             "trace_id": turn.trace_id,
-            "content": Sealer(self._ring()).seal(content.encode(), TURN_CONTENT, uid),
+            "content": Sealer(self._ring()).seal(content.encode(), TURN_CONTENT, name),
             "answered": turn.answered,
             "agent": turn.agent,
             "intent": turn.intent,

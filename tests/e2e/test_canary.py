@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from common.database.engine import engine, read
 from common.database.tables import turns
-from common.security.encryption import TURN_CONTENT, sealer
+from common.security.encryption import TURN_CONTENT, row_of, sealer
 from tests.api_keys import new_key
 from tests.e2e.canaries import Canaries, canaries, files_below, found_in, parts_of
 from tests.emulators import emulator, environment
@@ -182,8 +182,9 @@ def all_at_once(url: str, callers: Callers) -> list[httpx.Response]:
 def kept_messages(data: Path) -> set[str]:
     """What the turns in the database say once they are opened."""
     with instance(data), read(engine()) as connection:
-        rows = connection.execute(select(turns.c.uid, turns.c.content)).all()
-        return {json.loads(sealer().open(row.content, TURN_CONTENT, row.uid))["message"] for row in rows}
+        rows = connection.execute(select(turns.c.tenant, turns.c.uid, turns.c.content)).all()
+        contents = [sealer().open(row.content, TURN_CONTENT, row_of(row.tenant, row.uid)) for row in rows]
+    return {json.loads(content)["message"] for content in contents}
 
 
 def test_nothing_that_people_send_is_in_what_the_emulator_writes(

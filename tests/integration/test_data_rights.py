@@ -16,15 +16,17 @@ from typing import Any
 
 import pytest
 import typer
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Table, func, insert, select, update
 from werkzeug.test import Client
 
 from common.archive import ArchiveUnavailable, archive
 from common.database.engine import DatabaseUnavailable, engine, read, write
+from common.database.tables import api_keys as api_keys_table
 from common.database.tables import audit_events, idempotent_answers, sessions, subject_marks, turns
 from common.personal_data import delete_sessions_before
 from common.request_head import Correlation
 from common.security.api_keys import api_keys
+from common.security.encryption import CannotOpen
 from common.security.idempotency import Ticket, begin
 from common.security.keyring import key_ring
 from common.security.principal import ANONYMOUS, SCOPES, Principal
@@ -190,6 +192,14 @@ def spoken(message: str) -> TurnRecord:
 
 def test_another_tenants_data_is_neither_found_nor_erased(full: Client) -> None:
     assert counts(EMAIL, "other") == {**NOBODY, "archived": 1}
+
+
+@pytest.mark.parametrize("table", [turns, idempotent_answers, api_keys_table], ids=str)
+def test_what_is_moved_to_another_tenant_is_not_read_there(full: Client, table: Table) -> None:
+    with write(engine()) as connection:
+        connection.execute(update(table).values(tenant="other"))
+    with pytest.raises(CannotOpen):
+        export(NAME, "other")
 
 
 def test_what_is_erased_is_gone_and_the_rest_stays(full: Client, here: Path) -> None:

@@ -22,7 +22,7 @@ from common.database.tables import (
     subject_marks,
     turns,
 )
-from common.security.encryption import TURN_CONTENT, Sealer
+from common.security.encryption import TURN_CONTENT, Sealer, row_of
 from common.security.key_encryption import key_encryption_keys
 from common.security.keyring import KeyRing
 from common.security.marks import Marks
@@ -191,7 +191,7 @@ def test_turns_can_be_read_by_the_sealer_and_are_found_by_whom_they_speak_of(old
     with read(old_database) as connection:
         found = connection.execute(select(turns).order_by(turns.c.id)).all()
         noted = connection.execute(select(subject_marks)).all()
-    contents = [json.loads(Sealer(keys).open(row.content, TURN_CONTENT, row.uid)) for row in found]
+    contents = [json.loads(Sealer(keys).open(row.content, TURN_CONTENT, row_of("default", row.uid))) for row in found]
     answer = f"It is 80 %, {SECRET_WORDS}."
     assert contents == [
         {"message": MESSAGE, "answer": answer, "citations": CITATIONS},

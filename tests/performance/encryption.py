@@ -10,7 +10,7 @@ from sqlalchemy import Engine, insert
 from common.database.engine import create_engine_for, migrate, write
 from common.database.tables import sessions, turns
 from common.security.cloud_kms import CloudKmsKey
-from common.security.encryption import TURN_CONTENT, Sealer
+from common.security.encryption import TURN_CONTENT, Sealer, row_of
 from common.security.key_encryption import KeyEncryptionKey, key_encryption_keys
 from common.security.keyring import KeyRing
 from common.security.marks import Marks
@@ -65,7 +65,7 @@ def _rotation(engine: Engine, sealer: Sealer) -> list[tuple[str, str]]:
         "confidence": 1.0, "critique_rounds": 1, "degraded": [], "signals": [], "created_at": now,
     }  # fmt: skip
     uids = [f"{number:032x}" for number in range(ROTATED_TURNS)]
-    rows = [{**row, "uid": uid, "content": sealer.seal(TURN, TURN_CONTENT, uid)} for uid in uids]
+    rows = [{**row, "uid": uid, "content": sealer.seal(TURN, TURN_CONTENT, row_of("default", uid))} for uid in uids]
     with write(engine) as connection:
         whose = {"tenant": "default", "principal": "p"}
         connection.execute(insert(sessions).values(id="s", created_at=now, updated_at=now, **whose))

@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from common.database.engine import engine, write
+from common.database.tables import api_keys as api_keys_table
 from common.security.api_keys import KnownKey, api_keys
 from common.security.principal import ROLES
 from local import loancheck
@@ -69,6 +72,16 @@ def test_the_list_shows_all_but_the_secret(run: Run) -> None:
     )
     assert secret not in "".join(lines)
     assert len(run("list", "--tenant", "nobody")[1]) == 1
+
+
+def test_a_key_whose_rights_were_changed_in_the_database_is_listed_as_damaged(run: Run) -> None:
+    key_id = run("create", "--role", "viewer", "--label", "Ann's report", "--tenant", "acme")[1][-1].split("_")[1]
+    with write(engine()) as connection:
+        connection.execute(update(api_keys_table).values(tenant="bank"))
+    code, lines, _ = run("list")
+    assert (code, lines[1].split()[:4]) == (0, [key_id, "bank", "viewer", "damaged"])
+    assert run("revoke", key_id) == (0, [f"The key {key_id} is let in no more; it was not before, either."], "")
+    assert run("list")[1][1].split()[3] == "revoked"
 
 
 def test_rotating_prints_the_new_key_alone_and_lets_both_in(run: Run) -> None:

@@ -207,7 +207,7 @@ def _seal_turns() -> None:
     rows = bind.execute(query.limit(ROWS_AT_ONCE)).all()
     if not rows:
         return
-    from common.security.encryption import TURN_CONTENT, Sealer
+    from common.security.encryption import TURN_CONTENT, Sealer, row_of
     from common.security.key_encryption import key_encryption_keys
     from common.security.keyring import KeyRing
     from common.security.marks import Marks
@@ -219,7 +219,7 @@ def _seal_turns() -> None:
         for row in rows:
             uid = secrets.token_hex(16)
             content = json.dumps({"message": row.message, "answer": row.answer, "citations": row.citations}).encode()
-            sealed = sealer.seal(content, TURN_CONTENT, uid)
+            sealed = sealer.seal(content, TURN_CONTENT, row_of(DEFAULT, uid))
             bind.execute(sa.update(turns).where(turns.c.id == row.id).values(uid=uid, content=sealed))
             marks.note(bind, DEFAULT, "turns", uid, [row.message, row.answer])
         rows = bind.execute(query.where(turns.c.id > rows[-1].id).limit(ROWS_AT_ONCE)).all()
@@ -260,6 +260,7 @@ def _new_tables() -> None:
         sa.Column("revoked_at", UtcDateTime(), nullable=True),
         sa.Column("last_used_at", UtcDateTime(), nullable=True),
         sa.Column("rotated_to", sa.String(length=16), nullable=True),
+        sa.Column("rights", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
     )
     op.create_table(

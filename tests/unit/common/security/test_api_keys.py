@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 
 import pytest
@@ -228,17 +228,98 @@ def test_a_key_ends_to_the_second_when_it_expires(keys: ApiKeys, caching: ApiKey
     assert only(keys, made).state == "expired"
 
 
-def test_a_role_that_has_lost_a_scope_takes_it_from_keys_that_are_out_already(keys: ApiKeys, database: Engine) -> None:
+def test_a_role_that_has_lost_a_scope_takes_it_from_keys_that_are_out_already(
+    keys: ApiKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = keys.create(role="viewer")
-    for values, scopes in (
-        ({"scopes": ["documents:read", "documents:erase-all"]}, {"documents:read"}),
-        ({"role": "newer-role"}, set()),
-    ):
-        with write(database) as connection:
-            connection.execute(update(table).values(values))
+    for roles, scopes in (({"viewer": frozenset({"documents:read"})}, {"documents:read"}), ({}, set())):
+        monkeypatch.setattr(subject, "ROLES", roles)
         principal = keys.check(made.text)
         assert principal is not None
         assert principal.scopes == scopes
+
+
+# What is written to the database by hand
+
+FORGED: dict[str, dict[str, object]] = {
+    "tenant": {"tenant": "bank"},
+    "role": {"role": "admin"},
+    "role and scopes": {"role": "admin", "scopes": sorted(ROLES["admin"])},
+    "fewer scopes": {"scopes": ["documents:read"]},
+    "scopes that are no list": {"scopes": 5},
+    "no scopes": {"scopes": None},
+    "a later end": {"expires_at": START + timedelta(days=900)},
+    "no end": {"expires_at": None},
+    "made at another time": {"created_at": START - timedelta(days=1)},
+    "revoked": {"revoked_at": START},
+    "rotated": {"rotated_to": "abcdefghjkmn"},
+    "another signature": {"rights": "0" * 64},
+    "a signature that is none": {"rights": "é"},
+}
+
+
+@pytest.mark.parametrize("values", FORGED.values(), ids=FORGED)
+def test_a_key_whose_rights_were_changed_in_the_database_is_refused(
+    keys: ApiKeys, database: Engine, values: dict[str, object]
+) -> None:
+    made = keys.create(role="viewer", tenant="acme", label="Jane", expires_at=START + timedelta(days=90))
+    assert keys.check(made.text) is not None
+    with write(database) as connection:
+        connection.execute(update(table).values(values))
+    with log_lines() as lines:
+        assert keys.check(made.text) is None
+        assert keys.check(with_secret(made.id, "A" * 43)) is None  # told to nobody without the secret
+    assert [(line["event"], line["log_level"]) for line in lines] == [("key.damaged", "error")]
+    assert made.id not in str(lines)
+    assert (only(keys, made).state, only(keys, made).label) == ("damaged", "")
+    with pytest.raises(KeyRefused, match="is damaged: only an active one can be rotated"):
+        keys.rotate(made.id)
+
+
+def test_a_tenant_that_is_no_text_any_more_lets_nobody_in(sqlite_database: Engine) -> None:
+    ring = ring_over(sqlite_database)
+    keys = ApiKeys(sqlite_database, ring=lambda: ring)
+    made = keys.create(role="viewer")
+    with write(sqlite_database) as connection:
+        connection.exec_driver_sql("UPDATE api_keys SET tenant = x'64656661756c74', rights = x'00'")
+    assert keys.check(made.text) is None
+
+
+def test_the_end_of_a_key_cannot_be_taken_back_in_the_database(keys: ApiKeys, database: Engine) -> None:
+    revoked, rotated = keys.create(role="viewer"), keys.create(role="viewer")
+    keys.revoke(revoked.id)
+    new = keys.rotate(rotated.id, overlap_hours=0)
+    with write(database) as connection:
+        connection.execute(update(table).values(revoked_at=None, expires_at=None, rotated_to=None))
+    assert [keys.check(one.text) for one in (revoked, rotated)] == [None, None]
+    assert keys.check(new.text) is not None  # as it was made
+
+
+def test_another_keys_signature_fits_no_other(keys: ApiKeys, database: Engine) -> None:
+    made, other = keys.create(role="viewer", tenant="acme"), keys.create(role="admin", tenant="bank")
+    taken = ("tenant", "role", "scopes", "rights")
+    with write(database) as connection:
+        theirs = connection.execute(select(table).where(table.c.id == other.id)).one()._asdict()
+        changed = {name: theirs[name] for name in taken}
+        connection.execute(update(table).where(table.c.id == made.id).values(changed))
+    assert keys.check(made.text) is None
+    assert keys.check(other.text) is not None
+
+
+def test_a_damaged_key_can_be_revoked_and_is_a_key_like_others_then(keys: ApiKeys, database: Engine) -> None:
+    made = keys.create(role="viewer", tenant="acme", label="Jane")
+    with write(database) as connection:
+        connection.execute(update(table).values(tenant="bank"))
+    assert not keys.revoke(made.id)
+    assert (only(keys, made).state, only(keys, made).label) == ("revoked", "")
+    assert keys.check(made.text) is None
+    assert audited(database)[-1] == ("bank", "cli", "key.revoked", f"key:{made.id}", {"was": "damaged"})
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-5))], ids=str)
+def test_a_key_fits_its_signature_whatever_zone_its_end_was_told_in(keys: ApiKeys, zone: tzinfo) -> None:
+    ends = (START + timedelta(days=1, microseconds=123_456)).astimezone(zone)
+    assert keys.check(keys.create(role="viewer", expires_at=ends).text) is not None
 
 
 def test_a_checked_key_is_not_looked_up_again_for_a_while(caching: ApiKeys, database: Engine) -> None:

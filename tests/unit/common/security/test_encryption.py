@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
@@ -14,7 +14,7 @@ from common.database.engine import read, write
 from common.database.tables import data_keys
 from common.problems import problem_document
 from common.security import encryption
-from common.security.encryption import API_KEY_LABEL, TURN_CONTENT, CannotOpen, Sealer, prefix_of, sealer
+from common.security.encryption import API_KEY_LABEL, TURN_CONTENT, CannotOpen, Sealer, prefix_of, row_of, sealer
 from common.security.key_encryption import FileKey, key_encryption_keys
 from common.security.keyring import KeyRing
 from common.settings import settings
@@ -62,6 +62,20 @@ def test_a_sealed_value_names_its_form_and_its_key_and_shows_nothing_else(ring: 
     sealed = Sealer(ring).seal(CONTENT, TURN_CONTENT, ROW)
     assert sealed[:5] == prefix_of(ring.sealing().id) == b"\x01" + ring.sealing().id.to_bytes(4)
     assert b"Jane" not in sealed
+
+
+@given(st.text(max_size=6), st.text(max_size=6), st.text(max_size=6), st.text(max_size=6))
+@example("a", "b:c", "a:b", "c")
+@example("", "1:a:b", "1", "a:b")
+def test_no_two_rows_of_tenants_have_one_name(tenant: str, uid: str, other_tenant: str, other: str) -> None:
+    is_same = (tenant, uid) == (other_tenant, other)
+    assert (row_of(tenant, uid) == row_of(other_tenant, other)) is is_same
+
+
+def test_what_is_sealed_for_one_tenant_does_not_open_for_another(sealing: Sealer) -> None:
+    sealed = sealing.seal(CONTENT, TURN_CONTENT, row_of("acme", ROW))
+    with pytest.raises(CannotOpen):
+        sealing.open(sealed, TURN_CONTENT, row_of("bank", ROW))
 
 
 def test_no_nonce_comes_twice_whoever_seals(shared: Sealer) -> None:

@@ -14,7 +14,7 @@ from common.database.engine import read, write
 from common.database.tables import idempotent_answers, subject_marks
 from common.problems import AssistantError, BadRequest
 from common.security import idempotency
-from common.security.encryption import CannotOpen
+from common.security.encryption import IDEMPOTENT_BODY, CannotOpen, Sealer, row_of
 from common.security.idempotency import (
     IdempotencyConflict,
     IdempotencyMismatch,
@@ -196,6 +196,24 @@ def test_an_answer_is_sealed_for_its_row(answers: IdempotentAnswers, database: E
         connection.execute(update(idempotent_answers).where(idempotent_answers.c.id == other.id).values(body=one.body))
     with pytest.raises(CannotOpen):
         asked(answers, "a")
+
+
+def test_an_answer_that_is_moved_to_another_tenant_opens_for_nobody_there(
+    answers: IdempotentAnswers, database: Engine, ring: KeyRing
+) -> None:
+    begun(answers).finish(200, "application/json", ANSWER)
+    begun(answers, who=principal("key-2", "bank")).finish(200, "text/plain", b"theirs")
+    with write(database) as connection:
+        mine = connection.execute(select(idempotent_answers).where(idempotent_answers.c.tenant == "default")).one()
+        connection.execute(update(idempotent_answers).values(tenant="bank"))
+        connection.execute(update(idempotent_answers).values(body=mine.body))
+    with pytest.raises(CannotOpen):
+        asked(answers, who=principal("key-2", "bank"))
+    with pytest.raises(CannotOpen):
+        Sealer(ring).open(mine.body, IDEMPOTENT_BODY, row_of("bank", mine.id))
+    replayed = asked(answers)  # whose it was: the id names the tenant too
+    assert isinstance(replayed, Replay)
+    assert replayed.body == ANSWER
 
 
 def test_neither_key_nor_principal_nor_payload_stands_in_the_database(

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from common.database.engine import read, write
 from common.database.tables import api_keys, data_keys, idempotent_answers, metadata, sessions, turns
 from common.security import encryption, rotation
-from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer, prefix_of
+from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer, prefix_of, row_of
 from common.security.key_encryption import key_encryption_keys
 from common.security.keyring import PURPOSES, KeyRing
 from common.security.rotation import BATCH_ROWS, KEPT, RESUMED_WITHIN, SEALED, Rotated, rotate_data_keys
@@ -53,6 +53,10 @@ def sealing(database: Engine) -> Sealer:
     return Sealer(ring)
 
 
+def row(uid: str) -> str:
+    return row_of("acme", uid)
+
+
 def content(uid: str) -> bytes:
     return f"what {uid} said".encode()
 
@@ -61,7 +65,7 @@ def add_turns(engine: Engine, sealing: Sealer, uids: Sequence[str]) -> None:
     rows = [
         {
             "uid": uid, "tenant": "acme", "session_id": "s1", "request_id": uid, "trace_id": "t", "answered": True,
-            "content": sealing.seal(content(uid), TURN_CONTENT, uid), "agent": "lending", "confidence": 1.0,
+            "content": sealing.seal(content(uid), TURN_CONTENT, row(uid)), "agent": "lending", "confidence": 1.0,
             "critique_rounds": 1, "degraded": [], "signals": [], "created_at": NOW,
         }
         for uid in uids
@@ -75,15 +79,22 @@ def add_turns(engine: Engine, sealing: Sealer, uids: Sequence[str]) -> None:
 
 def add_the_others(engine: Engine, sealing: Sealer) -> None:
     """An API key with its label, an answer that is kept for its Idempotency-Key, and one that is in flight."""
-    label = sealing.seal(b"Jane's laptop", API_KEY_LABEL, "k1")
+    label = sealing.seal(b"Jane's laptop", API_KEY_LABEL, row("k1"))
     answer: dict[str, Any] = {"tenant": "acme", "fingerprint": "f", "owner": "r1", "expires_at": NOW}
     with write(engine) as connection:
         connection.execute(
             insert(api_keys).values(
-                id="k1", tenant="acme", label=label, role="viewer", scopes=[], secret_hash="h", created_at=NOW
+                id="k1",
+                tenant="acme",
+                label=label,
+                role="viewer",
+                scopes=[],
+                secret_hash="h",
+                created_at=NOW,
+                rights="r",
             )
         )
-        body = sealing.seal(b"an answer", IDEMPOTENT_BODY, "i1")
+        body = sealing.seal(b"an answer", IDEMPOTENT_BODY, row("i1"))
         connection.execute(insert(idempotent_answers).values(id="i1", body=body, **answer))
         connection.execute(insert(idempotent_answers).values(id="i2", body=None, **answer))
 
@@ -93,7 +104,7 @@ def opened(engine: Engine) -> dict[str, bytes]:
     sealing = Sealer(ring_over(engine))
     with read(engine) as connection:
         rows = connection.execute(select(turns.c.uid, turns.c.content)).all()
-    return {row.uid: sealing.open(row.content, TURN_CONTENT, row.uid) for row in rows}
+    return {uid: sealing.open(sealed, TURN_CONTENT, row(uid)) for uid, sealed in rows}
 
 
 def prefixes(engine: Engine) -> set[bytes]:
@@ -141,8 +152,8 @@ def test_everything_that_is_sealed_is_sealed_by_the_new_key(database: Engine, se
         label = connection.execute(select(api_keys.c.label)).scalar_one()
         rows = connection.execute(select(idempotent_answers.c.id, idempotent_answers.c.body)).all()
         bodies = {row.id: row.body for row in rows}
-    assert again.open(label, API_KEY_LABEL, "k1") == b"Jane's laptop"
-    assert again.open(bodies["i1"], IDEMPOTENT_BODY, "i1") == b"an answer"
+    assert again.open(label, API_KEY_LABEL, row("k1")) == b"Jane's laptop"
+    assert again.open(bodies["i1"], IDEMPOTENT_BODY, row("i1")) == b"an answer"
     assert bodies["i2"] is None
 
 
@@ -216,11 +227,22 @@ def test_a_key_that_something_still_needs_is_kept_however_old(database: Engine, 
     assert [line["count"] for line in lines if line["event"] == "rotation.unreadable"] == [1]
 
 
+def test_a_rotation_gives_no_row_to_the_tenant_that_it_was_moved_to(database: Engine, sealing: Sealer) -> None:
+    add_turns(database, sealing, ["stays", "moved"])
+    with write(database) as connection:
+        connection.execute(update(turns).where(turns.c.uid == "moved").values(tenant="bank"))
+    done = rotate_data_keys(database)
+    assert (done.resealed, done.unreadable) == (1, 1)
+    with write(database) as connection:  # back again, and nothing is lost
+        connection.execute(update(turns).where(turns.c.uid == "moved").values(tenant="acme"))
+    assert opened(database) == {"stays": content("stays"), "moved": content("moved")}
+
+
 def test_a_row_that_is_changed_or_deleted_meanwhile_is_neither_lost_nor_brought_back(
     database: Engine, sealing: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_turns(database, sealing, ["stays", "changes", "goes"])
-    changed = sealing.seal(b"new words", TURN_CONTENT, "changes")
+    changed = sealing.seal(b"new words", TURN_CONTENT, row("changes"))
     seal = rotation._sealed_anew
 
     def sealed_while_others_write(*arguments: Any) -> Any:
@@ -248,7 +270,7 @@ def test_traffic_and_two_rotations_at_once_lose_nothing(database: Engine, sealin
         while not is_over.is_set() or not rounds:
             with read(database) as connection:
                 rows = connection.execute(select(turns.c.uid, turns.c.content)).all()
-            said = {row.uid: sealer.open(row.content, TURN_CONTENT, row.uid) for row in rows}
+            said = {uid: sealer.open(sealed, TURN_CONTENT, row(uid)) for uid, sealed in rows}
             failures.extend(uid for uid, words in said.items() if words != content(uid))
             failures.extend(kept - said.keys())
             rounds += 1

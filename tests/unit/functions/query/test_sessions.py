@@ -14,7 +14,7 @@ from common.costs.ledger import LedgerEntry
 from common.database.engine import read, write
 from common.database.tables import ledger_entries, sessions, subject_marks, turns
 from common.problems import FieldError, NotFound
-from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer
+from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
 from common.security.marks import Marks
 from functions.query.agent import Turn
 from functions.query.sessions import ANSWER_TOKENS, SessionStore, TurnRecord, estimated_tokens
@@ -101,7 +101,8 @@ def test_a_turn_is_stored_as_it_was_with_its_words_sealed(store: SessionStore, d
     assert {name: row[name] for name in plain} == {name: getattr(turn(), name) for name in plain}
     assert (row["tenant"], len(row["uid"]) <= 32) == ("acme", True)
     assert not any(word in row["content"] for word in (b"raw land", b"65 %", b"ltv"))
-    content = json.loads(Sealer(ring_over(database)).open(row["content"], TURN_CONTENT, row["uid"]))
+    name = row_of("acme", row["uid"])
+    content = json.loads(Sealer(ring_over(database)).open(row["content"], TURN_CONTENT, name))
     assert content == {"message": turn().message, "answer": turn().answer, "citations": turn().citations}
 
 
@@ -113,6 +114,18 @@ def test_sealed_words_open_in_their_own_row_only(store: SessionStore, database: 
         connection.execute(update(turns).where(turns.c.session_id == "s1").values(content=theirs))
     with pytest.raises(CannotOpen):
         store.history("s1", ACME, 100)
+
+
+def test_a_turn_and_session_that_are_moved_to_another_tenant_do_not_open_there(
+    store: SessionStore, database: Engine
+) -> None:
+    store.record(turn(message="mine"), [], ACME)
+    with write(database) as connection:
+        connection.execute(update(sessions).values(tenant=OTHER.tenant))
+        connection.execute(update(turns).values(tenant=OTHER.tenant))
+    assert store.open("s1", OTHER) == "s1"
+    with pytest.raises(CannotOpen):
+        store.history("s1", OTHER, 100)
 
 
 def test_a_follow_up_sees_what_was_said_unmasked(store: SessionStore) -> None:
