@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from tests.performance import (
+    access,
     audit,
     authentication,
     cold_start,
@@ -26,6 +27,7 @@ TABLES: tuple[tuple[str, Callable[[], Rows]], ...] = (
     ("Telemetry, part by part: spans", tracing.measure),
     ("Telemetry, part by part: metrics", metrics.measure),
     ("Telemetry, part by part: log lines", logging.measure),
+    ("The way in: key, limits and body together", access.measure),
     ("Authentication", authentication.measure),
     ("Limits and Idempotency-Keys", limits.measure),
     ("Audit", audit.measure),
