@@ -1,6 +1,4 @@
-"""Key rings for tests, each with a key-encryption key of its own."""
-
-import os
+"""Key rings for tests, over any database."""
 
 from sqlalchemy import Engine
 
@@ -9,7 +7,7 @@ from common.security.keyring import KeyRing
 
 
 def ring_over(database: Engine) -> KeyRing:
-    """A complete key ring over `database`."""
-    ring = KeyRing.over(database, [FileKey(os.urandom(32))])
+    """Keys wrapped by the same key each time, so that two rings over one database open each other's."""
+    ring = KeyRing.over(database, [FileKey(bytes(range(32)))])
     ring.complete()
     return ring

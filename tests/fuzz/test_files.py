@@ -24,7 +24,7 @@ from common.security.idempotency import key_of, texts_of
 from common.settings import InvalidSettings
 from local.catalogue import load_catalogue
 from tests.fuzz.profiles import examples
-from tests.tenants import ring_over
+from tests.key_rings import ring_over
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=20),

@@ -18,8 +18,8 @@ from common.knowledge.chroma import ChromaIndex
 from common.knowledge.index import Index
 from common.knowledge.store import KnowledgeStore
 from common.knowledge.stored_events import Storing
+from tests.key_rings import ring_over
 from tests.knowledge_fakes import TENANT, Spying, WordEmbedder, document, store_over
-from tests.tenants import ring_over
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = document(says="The old limit is 65 percent."), document(says="The new limit is 75 percent.")

@@ -1,8 +1,7 @@
 """`loancheck audit`: one line and an exit code for whoever examines the chain."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,26 +10,13 @@ from sqlalchemy import text
 
 from common.database.engine import engine, write
 from common.security.audit import Event, record, record_alone
-from local import loancheck
-from tests.instance import instance
-
-Run = Callable[..., tuple[int, list[str], str]]
+from tests.command_line import Run, command_line
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs `loancheck audit ARGUMENTS`: exit code, lines of stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["loancheck", "audit", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            loancheck.main()
-        assert isinstance(ended.value.code, int)
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err
-
-    with instance(tmp_path):
-        yield run
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    with command_line(tmp_path, capsys, "audit") as command:
+        yield command
 
 
 def event(number: int = 0) -> Event:

@@ -1,8 +1,7 @@
 """`loancheck keys`: what it prints, so that people and scripts can take it, and what it refuses in one line."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,29 +12,16 @@ from common.database.engine import engine, write
 from common.database.tables import api_keys as api_keys_table
 from common.security.api_keys import KnownKey, api_keys
 from common.security.principal import ROLES
-from local import loancheck
 from local.keys import table
-from tests.instance import instance
+from tests.command_line import Run, command_line
 
 pytestmark = pytest.mark.keys
 
-Run = Callable[..., tuple[int, list[str], str]]
-
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs `loancheck keys ARGUMENTS`: exit code, lines of stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["loancheck", "keys", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            loancheck.main()
-        assert isinstance(ended.value.code, int)
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err
-
-    with instance(tmp_path):
-        yield run
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    with command_line(tmp_path, capsys, "keys") as command:
+        yield command
 
 
 def test_a_new_key_stands_alone_on_the_last_line(run: Run) -> None:

@@ -1,7 +1,6 @@
 """`loancheck keys rotate-data`: what it does to the database, what it says, and that it is in the audit."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,29 +12,16 @@ from common.database.tables import api_keys as api_keys_table
 from common.database.tables import audit_events, data_keys
 from common.security.api_keys import api_keys
 from common.security.rotation import KEPT, Rotated
-from local import loancheck
 from local.rotating import in_words
-from tests.instance import instance
+from tests.command_line import Run, command_line
 
 pytestmark = pytest.mark.keys
 
-Run = Callable[[], tuple[int, list[str], str]]
-
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs `loancheck keys rotate-data`: exit code, lines of stdout, stderr."""
-
-    def run() -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["loancheck", "keys", "rotate-data"])
-        with pytest.raises(SystemExit) as ended:
-            loancheck.main()
-        assert isinstance(ended.value.code, int)
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err
-
-    with instance(tmp_path):
-        yield run
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    with command_line(tmp_path, capsys, "keys", "rotate-data") as command:
+        yield command
 
 
 def test_labels_are_sealed_anew_and_stay_readable(run: Run) -> None:

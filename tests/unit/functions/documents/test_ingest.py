@@ -27,8 +27,9 @@ from common.settings import Settings, load_settings
 from functions.documents import ingest
 from functions.documents.models import DocumentsRequest
 from tests.gemini_server import Behaviour, GeminiServer
+from tests.key_rings import ring_over
 from tests.knowledge_fakes import DIMENSIONS, Clock, revisions_named, store_over
-from tests.tenants import ACME, OTHER, ring_over
+from tests.tenants import ACME, OTHER
 
 CORRELATION = Correlation(request_id="r1", trace_id="0af7651916cd43dd8448eb211c80319c")
 GOOD: dict[str, object] = {"id": "a/b", "title": "Definitions", "text": "Age means years.", "metadata": {"year": 2024}}

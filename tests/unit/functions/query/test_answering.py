@@ -31,8 +31,9 @@ from functions.query.answering import Service
 from functions.query.models import QueryAnswer, QueryRequest
 from functions.query.routing import Route
 from functions.query.sessions import SessionStore
+from tests.key_rings import ring_over
 from tests.recorded_spans import recording
-from tests.tenants import ACME, OTHER, ring_over
+from tests.tenants import ACME, OTHER
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DRAFT = {

@@ -18,7 +18,8 @@ from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
 from common.security.marks import Marks
 from functions.query.agent import Turn
 from functions.query.sessions import ANSWER_TOKENS, SessionStore, TurnRecord, estimated_tokens
-from tests.tenants import ACME, OTHER, ring_over
+from tests.key_rings import ring_over
+from tests.tenants import ACME, OTHER
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
