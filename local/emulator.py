@@ -30,12 +30,13 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         InvalidSettings: models or prices are configured in a way that cannot work, or ANONYMOUS in a way that must not.
     """
     from common.security import anonymous
-    from local.server import reserve, serve
+    from local.server import leave, reserve, serve
 
     may_be_anonymous = anonymous.check_may_grant(settings)
     for number in (signal.SIGINT, signal.SIGTERM):  # until the server has its own: both end the start alike
         signal.signal(number, signal.default_int_handler)
     setup_logging(settings.log_level, settings.json_logs)
+    warming = threading.Thread(target=_warm_up, name="warm-up")
     try:
         with reserve(settings.host, settings.port) as bound:
             from common.database.engine import DatabaseUnavailable
@@ -53,11 +54,13 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
             if may_be_anonymous:
                 anonymous.grant(settings.host)
             gateway = Gateway(load_catalogue())
-            serve(gateway, bound, lambda url: _opened(url, may_be_anonymous, say))
+            serve(gateway, bound, lambda url: _opened(url, may_be_anonymous, warming, say))
     except KeyboardInterrupt:
         log.info("emulator.stopped", step="starting")
     else:
         log.info("emulator.stopped", step="serving")
+    if warming.is_alive():  # it loads what nobody will ask for any more
+        leave()
 
 
 def welcome(url: str, *, needs_key: bool = False) -> str:
@@ -72,9 +75,9 @@ def welcome(url: str, *, needs_key: bool = False) -> str:
     return f"{listens}It asks for a key; make one, and ask:\n\n{make}{ask}"
 
 
-def _opened(url: str, is_anonymous: bool, say: Callable[[str], None]) -> None:
+def _opened(url: str, is_anonymous: bool, warming: threading.Thread, say: Callable[[str], None]) -> None:
     say(welcome(url, needs_key=not is_anonymous))
-    threading.Thread(target=_warm_up, name="warm-up").start()
+    warming.start()
 
 
 def _warm_up() -> None:

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
@@ -70,9 +70,14 @@ def serve(app: "WSGIApplication", bound: socket.socket, on_open: Callable[[str],
     on_open(url_of(host, port))
     worker.init_process()  # returns when the worker has stopped
     if worker.nr_conns:  # a thread still works, and the interpreter would wait for it
-        atexit._run_exitfuncs()  # telemetry leaves by them
-        sys.stdout.flush()
-        os._exit(0)
+        leave()
+
+
+def leave() -> NoReturn:
+    """End the process as at its end, telemetry sent, but for the threads that still work: nobody waits for them."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def url_of(host: str, port: int) -> str:

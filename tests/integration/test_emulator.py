@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from local.emulator import EXAMPLE_QUESTION
-from tests.emulators import COMMAND, ROOT, Emulator, emulator, environment
+from tests.emulators import COMMAND, ROOT, STOP_SECONDS, Emulator, emulator, environment
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_signal_in_the_middle_of_the_start_ends_it_cleanly(tmp_path: Path) -> 
         while not (tmp_path / "data" / "database").exists():
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=10)[0]
+        said = process.communicate(timeout=STOP_SECONDS)[0]
     assert (process.returncode, "Traceback" in said) == (0, False), said
 
 
