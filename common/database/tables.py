@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -149,18 +150,23 @@ subject_marks = Table(
     Index(None, "holder", "uid"),
 )
 
+# Entries are only added: triggers refuse anything else. A correction is an entry that takes another one back.
 ledger_entries = Table(
     "ledger_entries",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("created_at", UtcDateTime, nullable=False, index=True),
+    Column("kind", String(16), nullable=False),  # call, reversal
+    Column("reverses", Id, unique=True),  # the entry that a reversal takes back, once
     Column("request_id", String(128), nullable=False, index=True),
     Column("trace_id", String(32), nullable=False),
     Column("tenant", Tenant, nullable=False),
     Column("principal", PrincipalId, nullable=False),
     Column("session_id", String(64)),
     Column("agent", String(64)),
-    Column("step", String(32), nullable=False),  # draft, critique, embed
+    Column("step", String(32), nullable=False),  # draft, critique, embed, search
+    Column("route", String(128), nullable=False),  # "POST /api/query", or the command
+    Column("lane", String(16), nullable=False),  # default, cheap
     Column("provider", String(64), nullable=False),
     Column("model_asked", String(128), nullable=False),
     Column("model_answered", String(128)),
@@ -169,10 +175,175 @@ ledger_entries = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("thinking_tokens", BigInteger, nullable=False),
     Column("tool_tokens", BigInteger, nullable=False),
-    Column("cost_usd", ExactDecimal),  # null: the price is not known
+    Column("cost_usd", ExactDecimal),  # null: the price, or what was used, is not known
+    Column("bound_usd", ExactDecimal),  # what the call could cost at most, as it was reserved; null: not known
+    Column("content_mark", String(64)),  # keyed hash of what was sent: equal where the same was sent again
     Column("duration_ms", Float, nullable=False),
-    Column("outcome", String(32), nullable=False),  # ok, or the error's type
+    Column("outcome", String(32), nullable=False),  # ok, lost, or the error's type
     Index(None, "principal", "created_at"),
+    Index(None, "tenant", "created_at"),
+)
+
+# The entries of a day (UTC) that are alike, added up in the transaction that adds them.
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("tenant", Tenant, primary_key=True),
+    Column("principal", PrincipalId, primary_key=True),
+    Column("agent", String(64), primary_key=True),  # "" where there is none
+    Column("step", String(32), primary_key=True),
+    Column("route", String(128), primary_key=True),
+    Column("lane", String(16), primary_key=True),
+    Column("provider", String(64), primary_key=True),
+    Column("model", String(128), primary_key=True),  # that answered, or else was asked
+    Column("calls", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Column("lost_calls", BigInteger, nullable=False),  # a part of the unpriced ones
+    Column("lost_usd", ExactDecimal, nullable=False),  # what those can have cost at most
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("thinking_tokens", BigInteger, nullable=False),
+    Column("tool_tokens", BigInteger, nullable=False),
+    Column("cost_usd", ExactDecimal, nullable=False),
+)
+
+# A paid call from before it is made until its entry is in the ledger: what a process that was killed has begun.
+open_calls = Table(
+    "open_calls",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("lapses_at", UtcDateTime, nullable=False, index=True),
+    Column("request_id", String(128), nullable=False),
+    Column("trace_id", String(32), nullable=False),
+    Column("tenant", Tenant, nullable=False),
+    Column("principal", PrincipalId, nullable=False),
+    Column("session_id", String(64)),
+    Column("agent", String(64)),
+    Column("step", String(32), nullable=False),
+    Column("route", String(128), nullable=False),
+    Column("lane", String(16), nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("model_asked", String(128), nullable=False),
+    Column("bound_usd", ExactDecimal),
+)
+
+# A budget in one of its periods: what is spent of it. What it may be stands in the settings.
+budget_periods = Table(
+    "budget_periods",
+    metadata,
+    Column("counter", String(320), primary_key=True),  # scope, period and time zone, as one text
+    Column("starts_at", UtcDateTime, primary_key=True),
+    Column("spent_usd", ExactDecimal, nullable=False),
+)
+
+# What an open call holds of a budget until it is closed.
+budget_holds = Table(
+    "budget_holds",
+    metadata,
+    Column("open_call", ForeignKey("open_calls.id", ondelete="CASCADE"), primary_key=True),
+    Column("counter", String(320), primary_key=True),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("amount_usd", ExactDecimal, nullable=False),
+    Index(None, "counter", "starts_at"),
+)
+
+# Google's budgets, as their notifications tell: the newest state of each interval.
+cloud_budgets = Table(
+    "cloud_budgets",
+    metadata,
+    Column("budget_id", String(128), primary_key=True),
+    Column("interval_start", UtcDateTime, primary_key=True),
+    Column("billing_account_id", String(64), nullable=False),
+    Column("display_name", String(128), nullable=False),
+    Column("cost_amount", ExactDecimal, nullable=False),
+    Column("budget_amount", ExactDecimal, nullable=False),
+    Column("currency", String(8), nullable=False),
+    Column("actual_threshold", ExactDecimal),  # the highest that a notice went out for, as a fraction
+    Column("forecast_threshold", ExactDecimal),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# Notices to people, kept until they are delivered.
+notices = Table(
+    "notices",
+    metadata,
+    Column("key", String(200), primary_key=True),  # the same notice is not given twice
+    Column("kind", String(32), nullable=False),
+    Column("payload", Text, nullable=False),  # JSON
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("claimed_at", UtcDateTime),  # by the process that is delivering it
+    Column("sent_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", String(64)),
+)
+
+# One row an answered query, without its words: what savings and cost per answer are worked out from.
+answer_facts = Table(
+    "answer_facts",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+    Column("request_id", String(128), nullable=False, index=True),
+    Column("tenant", Tenant, nullable=False),
+    Column("principal", PrincipalId, nullable=False),
+    Column("session_id", String(64), nullable=False),
+    Column("agent", String(64), nullable=False),
+    Column("intent", String(64)),
+    Column("lane", String(16), nullable=False),  # default, cheap; "" where no model was asked
+    Column("model", String(128)),
+    Column("answered", Boolean, nullable=False),
+    Column("accepted", Boolean, nullable=False),  # its critique score reached the threshold
+    Column("critique_score", Float),
+    Column("critique_rounds", Integer, nullable=False),
+    Column("question_mark", String(64)),  # keyed hash of the question; null in a session, or when it was deleted
+    Column("knowledge_generation", BigInteger, nullable=False),
+    Column("evidence_tokens", BigInteger, nullable=False),  # of the passages that the model was given, about
+    Column("cited_tokens", BigInteger, nullable=False),  # of those among them that were cited
+    Column("history_tokens", BigInteger, nullable=False),
+    Column("is_follow_up", Boolean, nullable=False),  # it reads as if it needs what came before
+    Column("degraded", JSON, nullable=False),
+    Index(None, "tenant", "question_mark"),
+)
+
+answer_days = Table(
+    "answer_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("tenant", Tenant, primary_key=True),
+    Column("principal", PrincipalId, primary_key=True),
+    Column("agent", String(64), primary_key=True),
+    Column("answers", BigInteger, nullable=False),
+    Column("answered", BigInteger, nullable=False),
+)
+
+# Where money could be saved, as the last analysis found it.
+savings_findings = Table(
+    "savings_findings",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant", Tenant, nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    Column("found_at", UtcDateTime, nullable=False),
+    Column("period_start", UtcDateTime, nullable=False),
+    Column("period_end", UtcDateTime, nullable=False),
+    Column("usd_per_month", ExactDecimal, nullable=False),
+    Column("finding", Text, nullable=False),  # JSON
+    Column("entry_ids", LargeBinary, nullable=False),  # all of them, as packed numbers
+    Column("replay", Text),  # JSON: what a replay measured
+)
+
+# Scheduled reports: one a period, whoever calls how often.
+report_runs = Table(
+    "report_runs",
+    metadata,
+    Column("period", String(64), primary_key=True),  # its label with the tenant's, or "all"
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("owner", String(32), nullable=False),  # the request that does the work
+    Column("files", JSON),  # what is archived where
 )
 
 _ACTIVE = text("retired_at IS NULL")
