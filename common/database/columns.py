@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import DateTime, Dialect, Numeric, String
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -41,27 +41,39 @@ class ExactDecimal(TypeDecorator[Decimal]):
     A value that does not fit is refused as a naive time is above, where PostgreSQL alone would round it.
     """
 
-    impl = Numeric(WHOLE_DIGITS + DECIMAL_PLACES, DECIMAL_PLACES)
+    impl = Numeric
     cache_ok = True
+    whole_digits: ClassVar[int] = WHOLE_DIGITS
+    decimal_places: ClassVar[int] = DECIMAL_PLACES
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:  # of text or of numbers
+        digits = self.whole_digits + self.decimal_places
         if dialect.name == "sqlite":
-            return dialect.type_descriptor(String(WHOLE_DIGITS + DECIMAL_PLACES + 2))
-        return dialect.type_descriptor(Numeric(WHOLE_DIGITS + DECIMAL_PLACES, DECIMAL_PLACES))
+            return dialect.type_descriptor(String(digits + 2))
+        return dialect.type_descriptor(Numeric(digits, self.decimal_places))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | str | None:
         if value is None:
             return None
-        if not _fits(value):
-            raise ValueError(f"a decimal has at most {WHOLE_DIGITS} digits before and {DECIMAL_PLACES} after the point")
+        if not self._fits(value):
+            most = f"{self.whole_digits} digits before and {self.decimal_places} after the point"
+            raise ValueError(f"a decimal has at most {most}")
         return f"{value:f}" if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Decimal | str | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
         return None if value is None else Decimal(value)
 
+    def _fits(self, value: Decimal) -> bool:
+        if not value.is_finite() or value.adjusted() >= self.whole_digits:
+            return False
+        exponent = value.normalize().as_tuple().exponent
+        return isinstance(exponent, int) and exponent >= -self.decimal_places
 
-def _fits(value: Decimal) -> bool:
-    if not value.is_finite() or value.adjusted() >= WHOLE_DIGITS:
-        return False
-    exponent = value.normalize().as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= -DECIMAL_PLACES
+
+class CurrencyAmount(ExactDecimal):
+    """As `ExactDecimal`, for an amount in any currency, some of which count in millions where USD counts in hundreds:
+    up to 18 digits before and 6 after the point."""
+
+    cache_ok = True
+    whole_digits = 18
+    decimal_places = 6

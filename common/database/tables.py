@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from common.database.columns import ExactDecimal, UtcDateTime
+from common.database.columns import CurrencyAmount, ExactDecimal, UtcDateTime
 
 metadata = MetaData(
     naming_convention={
@@ -258,8 +258,8 @@ cloud_budgets = Table(
     Column("interval_start", UtcDateTime, primary_key=True),
     Column("billing_account_id", String(64), nullable=False),
     Column("display_name", String(128), nullable=False),
-    Column("cost_amount", ExactDecimal, nullable=False),
-    Column("budget_amount", ExactDecimal, nullable=False),
+    Column("cost_amount", CurrencyAmount, nullable=False),
+    Column("budget_amount", CurrencyAmount, nullable=False),
     Column("currency", String(8), nullable=False),
     Column("actual_threshold", ExactDecimal),  # the highest that a notice went out for, as a fraction
     Column("forecast_threshold", ExactDecimal),

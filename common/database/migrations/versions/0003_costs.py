@@ -9,7 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 from alembic import op
 
-from common.database.columns import ExactDecimal, UtcDateTime
+from common.database.columns import CurrencyAmount, ExactDecimal, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -98,8 +98,8 @@ def upgrade() -> None:
         sa.Column("interval_start", UtcDateTime(), nullable=False),
         sa.Column("billing_account_id", sa.String(length=64), nullable=False),
         sa.Column("display_name", sa.String(length=128), nullable=False),
-        sa.Column("cost_amount", ExactDecimal(), nullable=False),
-        sa.Column("budget_amount", ExactDecimal(), nullable=False),
+        sa.Column("cost_amount", CurrencyAmount(), nullable=False),
+        sa.Column("budget_amount", CurrencyAmount(), nullable=False),
         sa.Column("currency", sa.String(length=8), nullable=False),
         sa.Column("actual_threshold", ExactDecimal(), nullable=True),
         sa.Column("forecast_threshold", ExactDecimal(), nullable=True),

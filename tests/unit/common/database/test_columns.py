@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import Column, Engine, MetaData, Table, insert, select
 from sqlalchemy.exc import StatementError
 
-from common.database.columns import ExactDecimal, UtcDateTime
+from common.database.columns import CurrencyAmount, ExactDecimal, UtcDateTime
 from common.database.engine import read, write
 
-things = Table("things", MetaData(), Column("at", UtcDateTime), Column("amount", ExactDecimal))
+things = Table(
+    "things", MetaData(), Column("at", UtcDateTime), Column("amount", ExactDecimal), Column("price", CurrencyAmount)
+)
 
 
 @pytest.fixture
@@ -72,3 +74,16 @@ def test_nothing_comes_back_as_nothing(stored: Engine) -> None:
 def test_a_decimal_that_would_be_rounded_is_refused(stored: Engine, amount: str) -> None:
     with pytest.raises(StatementError, match="at most 9 digits before and 15 after the point"):
         store(stored, amount=Decimal(amount))
+
+
+@pytest.mark.parametrize("price", ["123456789012345678.123456", "1500000000", "-0.000001"])
+def test_an_amount_in_any_currency_comes_back_exactly(stored: Engine, price: str) -> None:
+    store(stored, price=Decimal(price))
+    with read(stored) as connection:
+        assert connection.execute(select(things.c.price)).scalar_one() == Decimal(price)
+
+
+@pytest.mark.parametrize("price", ["1000000000000000000", "0.0000001"])
+def test_an_amount_that_would_be_rounded_is_refused(stored: Engine, price: str) -> None:
+    with pytest.raises(StatementError, match="at most 18 digits before and 6 after the point"):
+        store(stored, price=Decimal(price))
