@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from common.archive import FolderArchive
-from common.costs.prices import BUILT_IN, load_price_table
+from common.costs.price_table import load_price_table
+from common.costs.prices import BUILT_IN
 from common.problems import BadRequest
 from common.security.audit_chain import BrokenLink
 from common.security.audit_export import verify_exports

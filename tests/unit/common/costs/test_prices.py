@@ -1,27 +1,32 @@
 """Prices of model calls. Figures are from https://ai.google.dev/gemini-api/docs/pricing, read on 20 September 2026."""
 
-import json
-import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.costs import prices as module
-from common.costs.prices import BUILT_IN, Prices, PriceTable, Rates, cost_usd, load_price_table, usage_cost_usd
+from common.costs.price_table import PriceTable, Rates, load_price_table
+from common.costs.prices import (
+    BUILT_IN,
+    PriceChange,
+    Prices,
+    ServiceTier,
+    coming_changes,
+    cost_usd,
+    search_cost_usd,
+    upper_bound_usd,
+    usage_cost_usd,
+)
 from common.llm.chat import TokenUsage
-from common.settings import InvalidSettings, settings
+from common.settings import settings
 from tests.log_lines import log_lines
 
-REFERENCE = Path(
-    os.environ.get("PRICES_REFERENCE", Path(__file__).parents[5] / "shared" / "data" / "gemini_prices_reference.json")
-)
 TODAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BEFORE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 AFTER = datetime(2027, 1, 1, tzinfo=UTC)
@@ -228,34 +233,6 @@ def test_an_own_price_may_rise_for_long_prompts() -> None:
     assert cost(1_001) == Decimal("0.003043")
 
 
-@pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        ("{", "Invalid JSON"),
-        ('{"usd_per_million_tokens": {"m": []}}', "usd_per_million_tokens.m"),
-        ('{"usd_per_million_tokens": {"m": [{"input": "1"}]}}', "m.0.valid_from: Field required"),
-        ('{"usd_per_million_tokens": {"m": [{"valid_from": "soon", "input": "1"}]}}', "m.0.valid_from"),
-        ('{"usd_per_million_tokens": {"m": [{"valid_from": "2026-01-01", "input": "-1"}]}}', "m.0.input"),
-        ('{"usd_per_million_tokens": {"m": [{"valid_from": "2026-01-01", "input": "1E-10"}]}}', "m.0.input"),
-        ('{"usd_per_million_tokens": {"m": [{"valid_from": "2026-01-01", "input": "1", "x": 1}]}}', "m.0.x"),
-        ('{"usd_per_million_tokens": {"models/m": [{"valid_from": "2026-01-01", "input": "1"}]}}', "models/m"),
-    ],
-)
-def test_a_price_file_that_cannot_be_used_is_refused_with_the_field_named(
-    tmp_path: Path, content: str, named: str
-) -> None:
-    path = tmp_path / "prices.json"
-    path.write_text(content)
-    with pytest.raises(InvalidSettings, match=r"^PRICE_FILE: ") as refused:
-        load_price_table(path)
-    assert named in str(refused.value)
-
-
-def test_a_price_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match=r"PRICE_FILE: cannot be read \(No such file or directory\)"):
-        load_price_table(tmp_path / "prices.json")
-
-
 @pytest.fixture
 def fresh_caches() -> Iterator[None]:
     settings.cache_clear()
@@ -278,47 +255,214 @@ def test_this_instances_prices_are_those_of_its_price_file(
     assert cost_usd(usage, provider="gcp.gemini", model="gemini-3.8-flash", at=TODAY) == Decimal(usd)
 
 
-def reference() -> dict[str, Any]:
-    if not REFERENCE.exists():
-        pytest.skip(f"the price reference is missing: {REFERENCE.name}; PRICES_REFERENCE names its place")
-    content: dict[str, Any] = json.loads(REFERENCE.read_text(), parse_float=Decimal)
-    return content
+@pytest.mark.usefixtures("fresh_caches")
+def test_bounds_searches_and_coming_changes_use_this_instances_prices_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.json"
+    path.write_text(
+        '{"usd_per_million_tokens": {"ours": [{"valid_from": "2026-01-01", "input": "1", "output": "2"},'
+        '                                     {"valid_from": "2026-12-24", "input": "3", "output": "2"}]},'
+        ' "usd_per_thousand_searches": {"serper": [{"valid_from": "2026-01-01", "usd": "0.75"}]}}'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRICE_FILE", str(path))
+    assert upper_bound_usd("ours", "ours", TODAY, 1_000, 100) == Decimal("0.0012")
+    assert search_cost_usd(provider="serper", at=TODAY) == Decimal("0.00075")
+    (change,) = coming_changes([("ours", "ours")], TODAY, 60)
+    assert (change.on, change.before.input, change.after.input) == (date(2026, 12, 24), Decimal(1), Decimal(3))
 
 
-def test_the_reference_vectors_come_out_exactly() -> None:
-    vectors = reference()["test_vectors"]
-    for vector in vectors:
-        counts = vector["usage"]
-        cost = gemini(
-            vector["model"],
-            datetime.fromisoformat(vector["date"]).replace(tzinfo=UTC),
-            input_tokens=counts.get("promptTokenCount", 0),
-            cached_input_tokens=counts.get("cachedContentTokenCount", 0),
-            output_tokens=counts.get("candidatesTokenCount", 0),
-            thinking_tokens=counts.get("thoughtsTokenCount", 0),
-        )
-        assert cost == Decimal(vector["usd"]), vector["name"]
-    assert len(vectors) >= 6
+@pytest.mark.parametrize(
+    ("model", "tier", "rates"),
+    [
+        ("gemini-3.8-flash", "standard", ("0.75", "0.075", "3.75")),
+        ("gemini-3.8-flash", "batch", ("0.375", "0.0375", "1.875")),
+        ("gemini-3.8-flash", "flex", ("0.375", "0.0375", "1.875")),
+        ("gemini-3.8-flash", "priority", ("1.35", "0.135", "6.75")),
+        ("gemini-3.5-flash", "batch", ("0.75", "0.075", "4.5")),  # by the factor: the library has no variant
+        ("gemini-3.5-flash-lite", "batch", ("0.15", "0.02", "1.25")),  # cached tokens are not halved exactly
+        ("gemini-2.5-pro", "batch", ("0.625", "0.125", "5")),  # cached tokens are not halved at all
+    ],
+)
+def test_a_service_tier_has_its_own_prices(model: str, tier: ServiceTier, rates: tuple[str, str, str]) -> None:
+    found = shipped().rates_for(provider="gcp.gemini", model=model, at=TODAY, prompt_tokens=1_000, service_tier=tier)
+    given, cached, output = map(Decimal, rates)
+    assert found == Rates(input=given, cached_input=cached, output=output)
 
 
-@pytest.mark.parametrize("prompt_tokens", [1_000, 150_000, 250_000])
-@pytest.mark.parametrize("day", ["2026-11-23", "2027-01-01"])
-def test_the_librarys_prices_for_text_are_those_of_the_reference(prompt_tokens: int, day: str) -> None:
-    at = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    library = Prices([])
-    for model, entry in reference()["genai_prices"].items():
-        begun = [one for one in entry["prices"] if (one["start_date"] or "") <= day]
-        named = begun[-1]["usd_per_million_tokens"]
-        expected = {key: in_tier(named.get(key), prompt_tokens) for key in ("input_mtok", "output_mtok")}
-        expected["cache_read_mtok"] = in_tier(named.get("cache_read_mtok", named["input_mtok"]), prompt_tokens)
-        found = library.rates_for(provider="gcp.gemini", model=model, at=at, prompt_tokens=prompt_tokens)
-        assert found == Rates(
-            input=expected["input_mtok"], cached_input=expected["cache_read_mtok"], output=expected["output_mtok"]
-        ), model
+@pytest.mark.parametrize(("model", "usd"), [("gemini-embedding-001", "0.075"), ("gemini-embedding-2", "0.10")])
+def test_embeddings_in_a_batch_cost_half(model: str, usd: str) -> None:
+    usage = TokenUsage(input_tokens=MILLION)
+    cost = shipped().cost_usd(provider="gcp.gemini", model=model, usage=usage, at=TODAY, service_tier="batch")
+    assert cost == Decimal(usd)
 
 
-def in_tier(price: Any, prompt_tokens: int) -> Any:
-    """The reference's price: a number, or one with tiers."""
-    if not isinstance(price, dict):
-        return price
-    return next((tier["price"] for tier in price["tiers"] if prompt_tokens > tier["start"]), price["base"])
+def test_a_long_prompt_is_long_in_every_tier() -> None:
+    usage = TokenUsage(input_tokens=MILLION)
+    cost = shipped().cost_usd(
+        provider="gcp.gemini", model="gemini-3.1-pro-preview", usage=usage, at=TODAY, service_tier="priority"
+    )
+    assert cost == Decimal("7.2")  # 4 x 1.8
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tier"),
+    [
+        ("gcp.gemini", "gemini-2.5-pro", "priority"),
+        ("gcp.gemini", "gemini-embedding-2", "priority"),
+        ("ours", "ours", "batch"),
+    ],
+)
+def test_a_tier_whose_price_nobody_has_told_has_none(provider: str, model: str, tier: ServiceTier) -> None:
+    prices = Prices([own("ours", {"valid_from": "2026-01-01", "input": "1"})])
+    assert prices.rates_for(provider=provider, model=model, at=TODAY, prompt_tokens=0, service_tier=tier) is None
+
+
+def test_own_prices_of_a_gemini_model_follow_the_factor() -> None:
+    prices = Prices([own("gemini-3.8-flash", {"valid_from": "2026-01-01", "input": "0.5", "output": "2"})])
+    rates = prices.rates_for(
+        provider="gcp.vertex_ai", model="gemini-3.8-flash", at=TODAY, prompt_tokens=0, service_tier="flex"
+    )
+    assert rates == Rates(input=Decimal("0.25"), cached_input=Decimal("0.25"), output=Decimal(1))
+
+
+def test_searches_cost_what_a_file_says() -> None:
+    table = PriceTable.model_validate(
+        {
+            "usd_per_thousand_searches": {
+                "serper": [{"valid_from": "2026-11-01", "usd": "1.00", "note": "50,000 credits"}]
+            }
+        }
+    )
+    prices = Prices([table, load_price_table(BUILT_IN)])
+    assert prices.search_cost_usd(provider="serper", at=TODAY, searches=3) == Decimal("0.003")
+    assert prices.search_cost_usd(provider="gcp.gemini", at=TODAY) == Decimal("0.014")
+
+
+def test_a_search_without_a_price_is_not_free_and_is_warned_about_once() -> None:
+    prices = shipped()
+    with log_lines() as lines:
+        assert [prices.search_cost_usd(provider="serper", at=TODAY) for _ in range(2)] == [None, None]
+    assert [(line["event"], line["provider"], line["model"]) for line in lines] == [
+        ("price.unknown", "serper", "search")
+    ]
+
+
+def bound(model: str, at: datetime, max_input: int, max_output: int, provider: str = "gcp.gemini") -> Decimal | None:
+    return shipped().upper_bound_usd(
+        provider=provider, model=model, at=at, max_input_tokens=max_input, max_output_tokens=max_output
+    )
+
+
+def test_a_bound_is_the_whole_prompt_and_the_longest_answer() -> None:
+    assert bound("gemini-3.8-flash", TODAY, 5_000, 1_024) == Decimal("0.00759")  # 5,000 at 0.75 + 1,024 at 3.75
+    assert bound("gemini-embedding-2", TODAY, 1_000, 0) == Decimal("0.0002")
+
+
+def test_a_bound_reaches_the_long_prompts_price_where_the_prompt_may() -> None:
+    assert bound("gemini-3.1-pro-preview", TODAY, 200_000, 1_000) == Decimal("0.412")
+    assert bound("gemini-3.1-pro-preview", TODAY, 200_001, 1_000) == Decimal("0.818004")
+
+
+def test_a_bound_of_a_call_over_new_year_is_at_the_new_price() -> None:
+    assert (
+        bound("gemini-3.8-flash", BEFORE, MILLION, 0) == bound("gemini-3.8-flash", AFTER, MILLION, 0) == Decimal("1.5")
+    )
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [("gcp.gemini", "gemini-99"), ("nobody", "x"), ("gcp.gemini", "gemini-embedding-001")]
+)
+def test_a_bound_that_nobody_knows_is_none(provider: str, model: str) -> None:
+    assert bound(model, TODAY, 1_000, 1_000, provider) is None  # an embedding model has no price of output
+
+
+def test_models_inside_the_package_have_a_bound_of_nothing() -> None:
+    assert bound("extractive", TODAY, 1_000, 1_000, "embedded") == 0
+
+
+tokens = st.integers(min_value=0, max_value=400_000)
+price_texts = st.decimals(min_value=0, max_value=100, places=3)
+
+
+@given(st.data(), tokens, tokens)
+def test_no_usage_within_its_bounds_costs_more_than_the_upper_bound(
+    data: st.DataObject, max_input: int, max_output: int
+) -> None:
+    rates = {name: data.draw(price_texts) for name in ("input", "cached_input", "output")}
+    long = {name: data.draw(price_texts) for name in rates} | {
+        "above_prompt_tokens": data.draw(st.integers(1, 300_000))
+    }
+    ours = own("ours", {"valid_from": "2026-01-01", **rates, "long_prompt": long})
+    prices = Prices([ours, load_price_table(BUILT_IN)])
+    models = ("ours", "gemini-3.1-pro-preview", "gemini-2.5-pro", "gemini-3.8-flash", "gemini-2.5-flash")
+    model = data.draw(st.sampled_from(models))
+    begun = datetime(2026, 11, 30, tzinfo=UTC) + timedelta(minutes=data.draw(st.integers(0, 33 * 24 * 60)))
+    ended = begun + timedelta(seconds=data.draw(st.integers(0, 3_600)))
+    tool = data.draw(st.integers(0, max_input))
+    given_tokens = data.draw(st.integers(0, max_input - tool))
+    output = data.draw(st.integers(0, max_output))
+    usage = TokenUsage(
+        input_tokens=given_tokens,
+        cached_input_tokens=data.draw(st.integers(0, given_tokens)),
+        tool_tokens=tool,
+        output_tokens=output,
+        thinking_tokens=data.draw(st.integers(0, max_output - output)),
+    )
+    most = prices.upper_bound_usd(
+        provider="gcp.gemini", model=model, at=begun, max_input_tokens=max_input, max_output_tokens=max_output
+    )
+    cost = prices.cost_usd(provider="gcp.gemini", model=model, usage=usage, at=ended)
+    assert most is not None
+    assert cost is not None
+    assert cost <= most
+
+
+def flash(input_price: str, cached: str, output: str) -> Rates:
+    return Rates(input=Decimal(input_price), cached_input=Decimal(cached), output=Decimal(output))
+
+
+def test_the_changes_that_are_near_are_told_by_day() -> None:
+    models = ("gemini-3.8-flash", "gemini-2.5-pro", "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-99")
+    changes = shipped().coming_changes([("gcp.gemini", model) for model in models], TODAY, 60)
+    assert [(change.on.isoformat(), change.model) for change in changes] == [
+        ("2026-12-01", "gemini-2.5-pro"),
+        ("2027-01-01", "gemini-2.5-pro"),
+        ("2027-01-01", "gemini-3.8-flash"),
+    ]
+    assert changes[-1] == PriceChange(
+        provider="gcp.gemini",
+        model="gemini-3.8-flash",
+        on=date(2027, 1, 1),
+        before=flash("0.75", "0.075", "3.75"),
+        after=flash("1.5", "0.15", "7.5"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "within_days", "found"),
+    [
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), 1, 1),
+        (datetime(2026, 12, 30, 23, 59, tzinfo=UTC), 1, 0),
+        (datetime(2027, 1, 1, tzinfo=UTC), 60, 0),
+        (datetime(2027, 1, 1, 4, tzinfo=timezone(timedelta(hours=5))), 1, 1),  # still December in UTC
+        (TODAY, 0, 0),
+    ],
+)
+def test_a_change_is_coming_until_its_day_has_begun(after: datetime, within_days: int, found: int) -> None:
+    assert len(shipped().coming_changes([("gcp.gemini", "gemini-3.6-flash")], after, within_days)) == found
+
+
+def test_a_change_of_long_prompts_alone_is_told_with_their_rates() -> None:
+    def dated(day: str, long: str) -> dict[str, object]:
+        return {"valid_from": day, "input": "1", "long_prompt": {"above_prompt_tokens": 1_000, "input": long}}
+
+    prices = Prices([own("ours", dated("2026-01-01", "2"), dated("2026-12-01", "3"))])
+    (change,) = prices.coming_changes([("ours", "ours"), ("ours", "ours")], TODAY, 30)
+    assert (change.before.input, change.after.input) == (Decimal(2), Decimal(3))
+
+
+def test_a_price_written_down_again_is_no_change() -> None:
+    table = own("ours", {"valid_from": "2026-01-01", "input": "1"}, {"valid_from": "2026-12-01", "input": "1.00"})
+    assert Prices([table]).coming_changes([("ours", "ours")], TODAY, 30) == []
