@@ -35,11 +35,14 @@ class AssistantError(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> None:
+        """`members` are the problem document's own beside those that all have."""
         super().__init__(detail or self.title)
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
 
 class BadRequest(AssistantError):
@@ -129,9 +132,16 @@ class QuotaExceeded(AssistantError):
     title = "Too many requests, or a day's allowance is used up"
     status = HTTPStatus.TOO_MANY_REQUESTS
 
-    def __init__(self, detail: str, *, retry_after_seconds: float, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_seconds: float,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
+    ) -> None:
         wait = {"Retry-After": str(max(1, math.ceil(retry_after_seconds)))}
-        super().__init__(detail, headers={**wait, **(headers or {})})
+        super().__init__(detail, headers={**wait, **(headers or {})}, members=members)
 
 
 class Unavailable(AssistantError):
@@ -174,4 +184,5 @@ def problem_document(error: Exception, *, request_id: str) -> tuple[HTTPStatus, 
         body["detail"] = known.detail
     if known.errors:
         body["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in known.errors]
+    body |= known.members
     return known.status, body

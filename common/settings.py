@@ -262,6 +262,9 @@ class Settings(Described):
     price_file: Path | None = setting(
         None, description="JSON file with own model prices, which go before the built-in ones."
     )
+    budget_file: Path | None = setting(
+        None, description="JSON file with budgets, as docs/cost_guide.md describes it. Without it there are none."
+    )
 
     # Queries
     query_timeout_seconds: float = setting(45.0, gt=0, le=3600, description="Longest time for one query, in seconds.")
@@ -282,6 +285,29 @@ class Settings(Described):
         5_000_000, ge=1_000, description="Longest text of one document, in characters."
     )
     max_documents: int = setting(200, ge=1, description="Most documents in one request.")
+
+    # Notices to people: of budgets, of reports
+    notice_email_to: str | None = setting(
+        None, description="E-mail addresses that get notices, separated by commas; they need SMTP_URL."
+    )
+    notice_email_from: str | None = setting(
+        None, description="Address that notices by e-mail come from. Without it: the first of NOTICE_EMAIL_TO."
+    )
+    smtp_url: Secret | None = setting(
+        None,
+        description="Mail server for notices: smtp://user:password@host:587, which must offer STARTTLS unless it is "
+        "this machine, or smtps://user:password@host:465.",
+    )
+    notice_webhook_url: Secret | None = setting(
+        None,
+        description="https:// address that gets each notice as JSON by POST (http:// on this machine alone). "
+        "Without it and NOTICE_EMAIL_TO notices are log lines.",
+    )
+    notice_webhook_secret: Secret | None = setting(
+        None,
+        description="Secret of at least 16 characters that signs what is sent to NOTICE_WEBHOOK_URL, as Standard "
+        "Webhooks has it; whsec_ and base64, or any text.",
+    )
 
     def database_location(self) -> str:
         """The SQLAlchemy URL in use; may hold a password, so never log it."""

@@ -20,11 +20,12 @@ def embedding_entries(
     principal: Principal,
     *,
     at: datetime,
+    route: str,
     session_id: str | None = None,
     agent: str | None = None,
 ) -> list[LedgerEntry]:
     """One entry of step "embed" a call, measured; its cost is None where its tokens or their price are not known."""
-    entries = [_entry(call, correlation, principal, at, session_id, agent) for call in calls]
+    entries = [_entry(call, correlation, principal, at, route, session_id, agent) for call in calls]
     for entry in entries:
         measure(entry)
     return entries
@@ -35,6 +36,7 @@ def _entry(
     correlation: "Correlation",
     principal: Principal,
     at: datetime,
+    route: str,
     session_id: str | None,
     agent: str | None,
 ) -> LedgerEntry:
@@ -49,6 +51,7 @@ def _entry(
         session_id=session_id,
         agent=agent,
         step="embed",
+        route=route,
         provider=call.provider,
         model_asked=call.model,
         model_answered=call.model if call.outcome == "ok" else None,

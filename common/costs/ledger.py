@@ -1,30 +1,45 @@
-"""The ledger: one entry for every model call with its tokens and its cost. Entries are added, never changed."""
+"""The ledger: one entry for every paid call with its tokens and its cost. Entries are added, never changed.
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+A correction is an entry of kind "reversal", which takes another one back. What entries of a day add up to
+(`common.costs.days`), and what is spent of budgets (`common.costs.budgets`), is kept in the transaction that adds
+them, so the three never differ.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, RowMapping, and_, case, delete, func, insert, select
 
-from common.database.tables import ledger_entries
+from common.database.tables import ledger_entries, open_calls
 from common.llm.chat import ModelTimeout, TokenUsage
 from common.metrics import metrics_collector
+from common.problems import NotFound
 from common.telemetry import semconv
 
 CANCELLED = "cancelled"  # the outcome of a call that nobody waited for any more
-LEFT_IN_THE_MIDDLE = frozenset({CANCELLED, ModelTimeout.__name__})  # it may be billed, and nobody says for how much
+LOST = "lost"  # the outcome of a call that was begun and never heard of again
+# It may be billed, and nobody says for how much.
+LEFT_IN_THE_MIDDLE = frozenset({CANCELLED, LOST, ModelTimeout.__name__})
 EMBEDDED = "embedded"  # the provider that is this process itself: it costs nothing
 OPERATIONS = {"embed": semconv.OPERATION_EMBEDDINGS}  # `gen_ai.operation.name` by step; every other step is a chat
+
+Lane = Literal["default", "cheap"]
+Kind = Literal["call", "reversal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One model call. `cost_usd` is None where the price is not known, `model_answered` where nothing came back.
+    """One paid call. `cost_usd` is None where the price is not known, `model_answered` where nothing came back.
 
     `tenant` and `principal` (its id) say for whom it was made: whose daily allowance it counts against.
-    `step` says what the call was for (draft, critique, embed); `outcome` is "ok" or the error's class name.
-    Token counts are as in `TokenUsage`.
+    `route` is what asked for it ("POST /api/query", or a command), `step` what it was for (draft, critique, embed,
+    search); `outcome` is "ok" or the error's class name. Token counts are as in `TokenUsage`.
+    `open_call` is what `common.costs.open_calls` gave before the call: it is closed with the entry. `bound_usd` is
+    what the call could cost at most: where its cost is not known, budgets count that. `content_mark` is a keyed hash
+    of what was sent. A reversal has the tokens and the cost of what it `reverses` with the sign turned.
     """
 
     created_at: datetime
@@ -33,10 +48,14 @@ class LedgerEntry:
     tenant: str
     principal: str
     step: str
+    route: str
     provider: str
     model_asked: str
     duration_ms: float
     outcome: str
+    lane: Lane = "default"
+    kind: Kind = "call"
+    reverses: int | None = None
     model_answered: str | None = None
     session_id: str | None = None
     agent: str | None = None
@@ -46,6 +65,17 @@ class LedgerEntry:
     thinking_tokens: int = 0
     tool_tokens: int = 0
     cost_usd: Decimal | None = None
+    bound_usd: Decimal | None = None
+    content_mark: str | None = None
+    open_call: str | None = None
+
+    @property
+    def counted_usd(self) -> Decimal:
+        """What budgets count: the cost, or else what it can have been at most, as far as anybody knows."""
+        return self.cost_usd if self.cost_usd is not None else self.bound_usd or Decimal(0)
+
+
+COLUMNS = tuple(field.name for field in fields(LedgerEntry) if field.name != "open_call")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +86,46 @@ class Spent:
     cost_usd: Decimal
 
 
+class AlreadyReversed(NotFound):
+    """The entry has been taken back before, is a reversal itself, or is not there."""
+
+    type = "/problems/not-reversible"
+    title = "There is no entry that could be taken back"
+
+
 def add(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
-    """Add `entries` in the caller's transaction, which also stores what they paid for: both are kept, or neither."""
-    rows = [asdict(entry) for entry in entries]
-    if rows:
-        connection.execute(insert(ledger_entries), rows)
+    """Add `entries` in the caller's transaction, which also stores what they paid for: both are kept, or neither.
+
+    One whose open call has lapsed meanwhile, so that it stands in the ledger as lost, takes that entry back.
+    """
+    from common.costs.days import count_days
+    from common.costs.governor import count_spent
+
+    new = list(entries)
+    if not new:
+        return
+    new += _taken_back(connection, new)
+    connection.execute(insert(ledger_entries), [{name: getattr(entry, name) for name in COLUMNS} for entry in new])
+    count_days(connection, new)
+    opened = [entry.open_call for entry in new if entry.open_call is not None]
+    if opened:
+        connection.execute(delete(open_calls).where(open_calls.c.id.in_(opened)))
+    count_spent(connection, new)
+
+
+def reverse(connection: Connection, entry_id: int, at: datetime) -> LedgerEntry:
+    """Take the entry back by one of kind "reversal", in the caller's transaction; the entry that was added.
+
+    Raises:
+        AlreadyReversed: there is no such entry, or it cannot be taken back (again).
+    """
+    row = connection.execute(select(ledger_entries).where(ledger_entries.c.id == entry_id)).one_or_none()
+    known = select(ledger_entries.c.id).where(ledger_entries.c.reverses == entry_id)
+    if row is None or row.kind != "call" or connection.scalar(known) is not None:
+        raise AlreadyReversed
+    entry = _reversal(_entry_of(row._mapping), entry_id, at)
+    add(connection, [entry])
+    return entry
 
 
 def measure(entry: LedgerEntry) -> None:
@@ -103,7 +168,8 @@ def spent_since(connection: Connection, principal_id: str, since: datetime, at_m
     total_usd = sum((cost * count for cost, count, _ in rows if cost is not None), Decimal(0))
     of_model = (entry.model_asked, entry.provider)
     left = and_(entry.outcome.in_(LEFT_IN_THE_MIDDLE), entry.cost_usd.is_(None), tokens == 0)
-    uncounted = select(*of_model, func.count()).where(*theirs, left).group_by(*of_model)
+    calls = func.sum(case((entry.kind == "reversal", -1), else_=1))
+    uncounted = select(*of_model, calls).where(*theirs, left).group_by(*of_model)
     for model, provider, count in connection.execute(uncounted):
         total_tokens += count * (at_most.input_tokens + at_most.output_tokens)
         total_usd += count * (cost_usd(at_most, model=model, provider=provider, at=since) or Decimal(0))
@@ -117,3 +183,42 @@ def cost_of(connection: Connection, request_id: str) -> Decimal | None:
     if any(cost is None for cost in costs):
         return None
     return sum((cost for cost in costs if cost is not None), Decimal(0))
+
+
+def _taken_back(connection: Connection, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """Reversals of the "lost" entries of calls that were given up too early: their true entry has come after all.
+
+    A lost entry has its open call's id as its `content_mark`, which no other entry has.
+    """
+    opened = {entry.open_call: entry.created_at for entry in entries if entry.open_call is not None}
+    if not opened:
+        return []
+    is_theirs = (ledger_entries.c.content_mark.in_(opened), ledger_entries.c.outcome == LOST)
+    still_open = set(connection.scalars(select(open_calls.c.id).where(open_calls.c.id.in_(opened))))
+    if still_open == set(opened):
+        return []
+    request_ids = {entry.request_id for entry in entries}
+    query = select(ledger_entries).where(ledger_entries.c.request_id.in_(request_ids), *is_theirs)
+    return [_reversal(_entry_of(row._mapping), row.id, opened[row.content_mark]) for row in connection.execute(query)]
+
+
+def _reversal(entry: LedgerEntry, entry_id: int, at: datetime) -> LedgerEntry:
+    return replace(
+        entry,
+        created_at=at,
+        kind="reversal",
+        reverses=entry_id,
+        input_tokens=-entry.input_tokens,
+        cached_input_tokens=-entry.cached_input_tokens,
+        output_tokens=-entry.output_tokens,
+        thinking_tokens=-entry.thinking_tokens,
+        tool_tokens=-entry.tool_tokens,
+        cost_usd=None if entry.cost_usd is None else -entry.cost_usd,
+        bound_usd=None if entry.bound_usd is None else -entry.bound_usd,
+        content_mark=None,
+        duration_ms=0.0,
+    )
+
+
+def _entry_of(row: RowMapping) -> LedgerEntry:
+    return LedgerEntry(**{name: row[name] for name in COLUMNS})

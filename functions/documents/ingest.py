@@ -21,6 +21,8 @@ from common.security.principal import Principal
 from common.settings import Settings, settings
 from functions.documents.models import DocumentAnswer, DocumentsAnswer, DocumentsRequest
 
+ROUTE = "POST /api/documents"  # as the ledger has it
+
 
 def put_documents(request: DocumentsRequest, correlation: Correlation, principal: Principal) -> DocumentsAnswer:
     """Store the documents of one request for the principal's tenant.
@@ -49,7 +51,7 @@ def put_documents(request: DocumentsRequest, correlation: Correlation, principal
             result = knowledge_store().put(given, tenant=principal.tenant, along=storing.along(ring))
         finally:
             with write(engine()) as connection:
-                add(connection, embedding_entries(calls, correlation, principal, at=datetime.now(UTC)))
+                add(connection, embedding_entries(calls, correlation, principal, at=datetime.now(UTC), route=ROUTE))
                 if result is None:
                     record(connection, storing.event([one.id for one in given], "failed"), ring=ring)
     return DocumentsAnswer(documents=result.documents, chunks=result.chunks, unchanged=result.unchanged)

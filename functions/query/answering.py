@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from functions.query.retrieval import Retriever
 
 KNOWLEDGE = "knowledge"
+ROUTE = "POST /api/query"  # as the ledger has it
 CLEAR = 0.65  # confidence from which the documents need not be asked first
 ASKS_BACK = "fallback"  # the agent named in an answer that asks back
 
@@ -127,6 +128,7 @@ def _begin(ready: Service, call: Call[QueryRequest]) -> _Work:
             correlation=call.correlation,
             principal=call.principal,
             session_id=session_id,
+            route=ROUTE,
             deadline=call.deadline,
             model_timeout_seconds=ready.settings.model_timeout_seconds,
             streams=call.body.stream,

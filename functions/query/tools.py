@@ -44,6 +44,7 @@ class QueryTools:
     correlation: Correlation
     principal: Principal
     session_id: str
+    route: str
     deadline: float  # a reading of time.monotonic()
     model_timeout_seconds: float
     streams: bool
@@ -65,7 +66,13 @@ class QueryTools:
             )
         metrics_collector.record_retrieval(time.monotonic() - started, len(found.passages))
         self.entries += embedding_entries(
-            calls, self.correlation, self.principal, at=self.clock(), session_id=self.session_id, agent=self.agent
+            calls,
+            self.correlation,
+            self.principal,
+            at=self.clock(),
+            route=self.route,
+            session_id=self.session_id,
+            agent=self.agent,
         )
         self.passages += found.passages
         log.info(
@@ -136,6 +143,7 @@ class QueryTools:
             session_id=self.session_id,
             agent=self.agent,
             step=step,
+            route=self.route,
             provider=model.provider,
             model_asked=answer.asked if answer else model.model,
             model_answered=answered,

@@ -231,10 +231,12 @@ def _add_up() -> None:
     days: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * (2 + len(TOKENS)))
     costs: defaultdict[tuple[object, ...], Decimal] = defaultdict(Decimal)
     bind = op.get_bind()
-    last, rows = 0, [object()]
-    while rows:
+    last = 0
+    while True:
         query = sa.select(entries).where(entries.c.id > last).order_by(entries.c.id).limit(ROWS_AT_ONCE)
-        rows = list(bind.execute(query))
+        rows = bind.execute(query).all()
+        if not rows:
+            break
         for row in rows:
             values = row._mapping
             named = {name: values[name] or "" for name in OF_A_DAY}

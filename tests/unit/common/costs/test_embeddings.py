@@ -19,7 +19,9 @@ def call(usage: TokenUsage | None, *, outcome: str = "ok", model: str = "gemini-
 
 
 def entry(one: EmbeddingCall) -> LedgerEntry:
-    (made,) = embedding_entries([one], CORRELATION, ACME, at=NOW, session_id="s1", agent="knowledge")
+    (made,) = embedding_entries(
+        [one], CORRELATION, ACME, at=NOW, route="POST /api/query", session_id="s1", agent="knowledge"
+    )
     return made
 
 
@@ -33,6 +35,7 @@ def test_an_entry_says_who_asked_what_of_whom() -> None:
         session_id="s1",
         agent="knowledge",
         step="embed",
+        route="POST /api/query",
         provider="gcp.gemini",
         model_asked="gemini-embedding-001",
         model_answered="gemini-embedding-001",

@@ -27,6 +27,7 @@ def entry(*, request_id: str = "r1", cost_usd: str | None = "0.000002325") -> Le
         session_id="s1",
         agent="knowledge",
         step="draft",
+        route="POST /api/query",
         provider="gcp.gemini",
         model_asked="gemini-3.8-flash",
         model_answered="gemini-3.8-flash-001",

@@ -52,6 +52,7 @@ ENTRY = LedgerEntry(
     tenant="acme",
     principal="key-acme",
     step="draft",
+    route="POST /api/query",
     provider="embedded",
     model_asked="extractive",
     duration_ms=3.0,

@@ -1,0 +1,326 @@
+"""The governor: no call is made that could bring a budget above what it may be.
+
+Before a paid call the most that it can cost is held of each budget that it counts against (`open_call`), atomically
+among all threads, processes and machines; with the call's entry in the ledger the hold ends and what it truly cost is
+counted (`count_spent`). What was begun and never heard of again lapses: it becomes an entry "lost", at what it can have
+cost at most. `stance` tells beforehand how far the budgets are spent.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+
+from common.costs.budgets import Budget, BudgetPeriod, CloudBudgetSteps, Spender, budget_file, budgets_of, period_at
+from common.costs.ledger import LOST, Lane, LedgerEntry, add
+from common.database.engine import read, write
+from common.database.tables import budget_holds, budget_periods, ledger_entries, open_calls
+from common.logging import component_logger
+from common.problems import QuotaExceeded
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, RowMapping
+
+LAPSES_EVERY_SECONDS = 60.0
+LAPSED_AT_ONCE = 100
+CLOUD = "cloud"
+CLOUD_ZONE = "America/Los_Angeles"  # Google's months begin there, https://cloud.google.com/billing/docs/how-to/budgets
+
+State = Literal["open", "soft", "hard", "refused"]
+_ORDER: tuple[State, ...] = ("open", "soft", "hard", "refused")
+
+log = component_logger("cost")
+
+
+class BudgetSpent(QuotaExceeded):
+    """A budget does not allow the call. `over` says what its file wants in place of the answer; `resets_at`, in the
+    problem too, is when its next period begins."""
+
+    type = "/problems/budget-spent"
+    title = "The budget for models is spent"
+
+    def __init__(self, *, budget: str, over: Literal["extract", "refuse"], resets_at: datetime, now: datetime) -> None:
+        super().__init__(
+            "What may be spent on models in this period is spent.",
+            retry_after_seconds=(resets_at - now).total_seconds(),
+            members={"resets_at": resets_at.isoformat().replace("+00:00", "Z")},
+        )
+        self.budget = budget
+        self.over = over
+        self.resets_at = resets_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stance:
+    """How far the budgets of a spender are spent, the worst of them: "open"; "soft": the cheap lane; "hard": no paid
+    call; "refused": no answer either. `budget` is that budget's id ("cloud" for Google's), `resets_at` its end."""
+
+    state: State = "open"
+    budget: str | None = None
+    resets_at: datetime | None = None
+
+    @property
+    def lane(self) -> Lane:
+        return "default" if self.state == "open" else "cheap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallToMake:
+    """A paid call that is about to be made. `bound_usd` is what it can cost at most, None where that is not known."""
+
+    id: str  # 32 hexadecimal digits, new
+    request_id: str
+    trace_id: str
+    tenant: str
+    principal: str
+    session_id: str | None
+    agent: str | None
+    step: str
+    route: str
+    lane: Lane
+    provider: str
+    model_asked: str
+    bound_usd: Decimal | None
+
+    @property
+    def spender(self) -> Spender:
+        return Spender(tenant=self.tenant, principal=self.principal, agent=self.agent, model=self.model_asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A budget in one of its periods: what is spent and what calls under way hold."""
+
+    budget: Budget
+    counter: str
+    period: BudgetPeriod
+    spent_usd: Decimal
+    held_usd: Decimal
+
+    @property
+    def state(self) -> State:
+        return _state_at(self.spent_usd / self.budget.amount_usd, self.budget)
+
+
+def stance(connection: Connection, spender: Spender, now: datetime) -> Stance:
+    """The worst state among the budgets of `spender` and Google's."""
+    worst = _cloud_stance(connection, now)
+    for use in uses(connection, budgets_of(spender), now):
+        if _ORDER.index(use.state) > _ORDER.index(worst.state):
+            worst = Stance(state=use.state, budget=use.budget.id, resets_at=use.period.resets_at)
+    return worst
+
+
+def open_call(engine: Engine, call: CallToMake, now: datetime, lapses_at: datetime) -> None:
+    """Note that `call` is about to be made, and hold what it can cost of its budgets, until its entry is added or
+    `lapses_at`.
+
+    Raises:
+        BudgetSpent: a budget has no room for it, or nobody knows what it can cost. Nothing was held.
+        DatabaseUnavailable: it must not be made then either.
+    """
+    _lapse_now_and_then(engine, now)
+    with write(engine) as connection:
+        holds = _checked(connection, call, now)
+        row = {name: getattr(call, name) for name in CallToMake.__slots__}
+        connection.execute(insert(open_calls).values(**row, opened_at=now, lapses_at=lapses_at))
+        if holds and call.bound_usd is not None:
+            amount = {"open_call": call.id, "amount_usd": call.bound_usd}
+            rows = [{"counter": counter, "starts_at": starts_at, **amount} for counter, starts_at in holds.items()]
+            connection.execute(insert(budget_holds), rows)
+
+
+def count_spent(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
+    """Count what `entries`, which are in the ledger by now, cost against their budgets. In the same transaction."""
+    amounts: defaultdict[tuple[str, datetime], Decimal] = defaultdict(Decimal)
+    of_counter: dict[str, list[Budget]] = defaultdict(list)
+    for entry in entries:
+        spender = Spender(tenant=entry.tenant, principal=entry.principal, agent=entry.agent, model=entry.model_asked)
+        for counter, budget in budgets_of(spender):
+            amounts[counter, budget.period_at(entry.created_at).starts_at] += entry.counted_usd
+            if budget not in of_counter[counter]:
+                of_counter[counter].append(budget)
+    for (counter, starts_at), amount in sorted(amounts.items()):
+        before, is_new = _locked(connection, of_counter[counter][0], counter, starts_at)
+        # A new counter has been added up from the ledger, where the entries are already.
+        after = before if is_new else before + amount
+        connection.execute(update(budget_periods).where(_is_it(counter, starts_at)).values(spent_usd=after))
+        _announce(of_counter[counter], after - amount, after)
+
+
+def uses(connection: Connection, counted: Sequence[tuple[str, Budget]], now: datetime) -> Iterator[Use]:
+    """The budgets as they stand at `now`, without a lock; a period in which nothing was counted yet is added up."""
+    for counter, budget in counted:
+        period = budget.period_at(now)
+        spent = connection.scalar(select(budget_periods.c.spent_usd).where(_is_it(counter, period.starts_at)))
+        if spent is None:
+            spent = _added_up(connection, budget, counter, period)
+        held = _held(connection, counter, period.starts_at, now)
+        yield Use(budget=budget, counter=counter, period=period, spent_usd=spent, held_usd=held)
+
+
+def lapse(engine: Engine, now: datetime) -> int:
+    """Turn calls that are over by now and were never closed into entries "lost"; how many."""
+    due = select(open_calls).where(open_calls.c.lapses_at <= now).order_by(open_calls.c.id).limit(LAPSED_AT_ONCE)
+    with read(engine) as connection:
+        if connection.execute(due.limit(1)).first() is None:
+            return 0
+    with write(engine) as connection:
+        rows = connection.execute(due.with_for_update(skip_locked=True)).mappings().all()
+        add(connection, [_lost(row, now) for row in rows])
+    if rows:
+        log.warning("calls.lost", entries=len(rows))
+    return len(rows)
+
+
+def _checked(connection: Connection, call: CallToMake, now: datetime) -> Mapping[str, datetime]:
+    """The counters that the call counts against with the begin of their periods; locked until the end of `connection`.
+
+    Raises:
+        BudgetSpent: one has no room for it.
+    """
+    counted = budgets_of(call.spender)
+    holds: dict[str, datetime] = {}
+    _refuse_by(_cloud_stance(connection, now), now)
+    for counter, budget in counted:
+        period = budget.period_at(now)
+        spent, _ = _locked(connection, budget, counter, period.starts_at)
+        holds[counter] = period.starts_at
+        if budget.limit_usd is None:
+            continue
+        held = _held(connection, counter, period.starts_at, now)
+        if call.bound_usd is None:
+            log.warning("budget.unpriced", model=call.model_asked, provider=call.provider)
+        if call.bound_usd is None or spent + held + call.bound_usd > budget.limit_usd:
+            raise BudgetSpent(budget=budget.id, over=budget.over, resets_at=period.resets_at, now=now)
+    return holds
+
+
+def _cloud_stance(connection: Connection, now: datetime) -> Stance:
+    from common.costs.cloud_budgets import fraction_spent
+
+    part = fraction_spent(connection, now)
+    if part is None:
+        return Stance()
+    return Stance(
+        state=_state_at(part, budget_file().cloud_budget),
+        budget=CLOUD,
+        resets_at=period_at("month", CLOUD_ZONE, now).resets_at,
+    )
+
+
+def _refuse_by(cloud: Stance, now: datetime) -> None:
+    """
+    Raises:
+        BudgetSpent: Google's budgets are spent.
+    """
+    if cloud.state in {"hard", "refused"} and cloud.resets_at is not None:
+        over = budget_file().cloud_budget.over
+        raise BudgetSpent(budget=CLOUD, over=over, resets_at=cloud.resets_at, now=now)
+
+
+def _state_at(part: Decimal, steps: Budget | CloudBudgetSteps) -> State:
+    if steps.hard_at is not None and part >= steps.hard_at:
+        return "refused" if steps.over == "refuse" else "hard"
+    return "soft" if steps.soft_at is not None and part >= steps.soft_at else "open"
+
+
+def _locked(connection: Connection, budget: Budget, counter: str, starts_at: datetime) -> tuple[Decimal, bool]:
+    """What is spent, locked until the end of the transaction; and whether the counter is new, added up just now.
+
+    Of two transactions that make it at once one waits, and finds the other's.
+    """
+    query = select(budget_periods.c.spent_usd).where(_is_it(counter, starts_at)).with_for_update()
+    spent = connection.scalar(query)
+    if spent is not None:
+        return spent, False
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    inserting = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    spent = _added_up(connection, budget, counter, budget.period_at(starts_at))
+    row = {"counter": counter, "starts_at": starts_at, "spent_usd": spent}
+    made = connection.execute(inserting(budget_periods).values(**row).on_conflict_do_nothing())
+    if made.rowcount:
+        return spent, True
+    return connection.execute(query).scalar_one(), False
+
+
+def _added_up(connection: Connection, budget: Budget, counter: str, period: BudgetPeriod) -> Decimal:
+    """What the ledger's entries of the period have cost, as `LedgerEntry.counted_usd` has it."""
+    entry = ledger_entries.c
+    counted = func.coalesce(entry.cost_usd, entry.bound_usd)
+    query = (
+        select(counted, func.count())
+        .where(entry.created_at >= period.starts_at, entry.created_at < period.resets_at, counted.is_not(None))
+        .group_by(counted)
+    )
+    if budget.scope != "all":
+        whose = counter.split("|")[1]
+        query = query.where(entry["model_asked" if budget.scope == "model" else budget.scope] == whose)
+    # Added up here, for SQLite keeps costs as text.
+    return sum((Decimal(cost) * count for cost, count in connection.execute(query)), Decimal(0))
+
+
+def _held(connection: Connection, counter: str, starts_at: datetime, now: datetime) -> Decimal:
+    query = (
+        select(budget_holds.c.amount_usd)
+        .join(open_calls, open_calls.c.id == budget_holds.c.open_call)
+        .where(budget_holds.c.counter == counter, budget_holds.c.starts_at == starts_at, open_calls.c.lapses_at > now)
+    )
+    return sum(connection.scalars(query), Decimal(0))
+
+
+def _is_it(counter: str, starts_at: datetime) -> "ColumnElement[bool]":
+    return (budget_periods.c.counter == counter) & (budget_periods.c.starts_at == starts_at)
+
+
+def _lost(row: "RowMapping", now: datetime) -> LedgerEntry:
+    return LedgerEntry(
+        created_at=now,
+        request_id=row["request_id"],
+        trace_id=row["trace_id"],
+        tenant=row["tenant"],
+        principal=row["principal"],
+        session_id=row["session_id"],
+        agent=row["agent"],
+        step=row["step"],
+        route=row["route"],
+        lane=row["lane"],
+        provider=row["provider"],
+        model_asked=row["model_asked"],
+        bound_usd=row["bound_usd"],
+        duration_ms=0.0,
+        outcome=LOST,
+        content_mark=row["id"],
+        open_call=row["id"],
+    )
+
+
+def _announce(budgets: Iterable[Budget], before: Decimal, after: Decimal) -> None:
+    """Tell of each part of a budget that this brings it to or above."""
+    for budget in budgets:
+        for part in budget.notices_at:
+            if before < part * budget.amount_usd <= after:
+                log.warning("budget.reached", budget=budget.id, share=float(part))
+
+
+_lapsing = threading.Lock()
+_lapsed_at = -LAPSES_EVERY_SECONDS
+
+
+def _lapse_now_and_then(engine: Engine, now: datetime) -> None:
+    """Once in a while, by one thread of the process."""
+    global _lapsed_at
+    if time.monotonic() - _lapsed_at < LAPSES_EVERY_SECONDS or not _lapsing.acquire(blocking=False):
+        return
+    try:
+        _lapsed_at = time.monotonic()
+        lapse(engine, now)
+    finally:
+        _lapsing.release()
