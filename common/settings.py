@@ -266,6 +266,40 @@ class Settings(Described):
         None, description="JSON file with budgets, as docs/cost_guide.md describes it. Without it there are none."
     )
 
+    # Cost report
+    billing_export: str | None = setting(
+        None,
+        description="Export of the cloud's bill in FOCUS columns, whose costs the report shows beside the models': a "
+        ".csv or .csv.gz file, or a folder of such files, on this machine or at gs:// or s3:// (with ARCHIVE_ENDPOINT "
+        "where ARCHIVE_URL is of the same kind); or bigquery://PROJECT.DATASET.TABLE. Without it: no cloud costs.",
+    )
+    billing_export_excludes: str = setting(
+        "Gemini API, Generative Language API, Vertex AI",
+        description="Services of that bill (ServiceName) that are left out, separated by commas, because the ledger "
+        "has their costs already; none to leave out nothing.",
+    )
+    bigquery_endpoint: str | None = setting(
+        None, description="Other base URL for BigQuery, as for a local server; over http no credentials are sent."
+    )
+    roi_minutes: str = setting(
+        "knowledge=3/6/10,collateral=5/10/15,other=0/0/0",
+        description="Minutes that an answered question saves, as AGENT=LOW/BASE/HIGH separated by commas; other is for "
+        "agents without an entry. Assumptions: measure your own.",
+    )
+    roi_hourly_usd: str = setting(
+        "35/50/65", description="What an hour of those who ask costs in USD, as LOW/BASE/HIGH. Put in your own."
+    )
+    platform_usd_per_month: float = setting(
+        200.0,
+        ge=0,
+        le=100_000_000,
+        description="What running this costs in USD a month, beside models and the bill of BILLING_EXPORT; without "
+        "that, the cloud's bill belongs in here too.",
+    )
+    roi_setup_usd: float = setting(
+        4000.0, ge=0, le=100_000_000, description="What setting this up has cost once, in USD: what is paid back."
+    )
+
     # Queries
     query_timeout_seconds: float = setting(45.0, gt=0, le=3600, description="Longest time for one query, in seconds.")
     max_message_characters: int = setting(4_000, ge=100, description="Longest message of a query, in characters.")
