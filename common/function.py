@@ -1,9 +1,9 @@
 """The spine: one `Function` gives every route its correlation, checks, telemetry and errors.
 
 The Functions Framework hands every path and method to one callable; `Function.entry_point` makes that callable.
-What comes in passes, in this order: address and method, correlation, headers, format, who asks and their limits, size,
-body, Idempotency-Key. Whatever escapes becomes a problem document, here and nowhere else. Every request has a span,
-measures and a line (`common.exchange`), every answer the headers of `common.security.headers`.
+What comes in passes, in this order: address and method, correlation, headers, format, who asks and their limits,
+parameters, size, body, Idempotency-Key. Whatever escapes becomes a problem document, here and nowhere else. Every
+request has a span, measures and a line (`common.exchange`), every answer the headers of `common.security.headers`.
 """
 
 import json
@@ -64,7 +64,8 @@ log = component_logger("function")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[Body]):
     """One request that passed all checks. `deadline` is a reading of `time.monotonic()`; `content_type` is that of
-    the route's `produces` which the caller likes best; `nonce` is what a page's scripts and styles must carry."""
+    the route's `produces` which the caller likes best; `nonce` is what a page's scripts and styles must carry; `query`
+    is of the route's own model, None where it has none: such a route does not look at parameters."""
 
     correlation: Correlation
     principal: Principal
@@ -73,6 +74,7 @@ class Call(Generic[Body]):
     deadline: float
     content_type: str = JSON
     nonce: str = ""
+    query: Any = None  # its type is told by the route, and a second type variable cannot have a default in Python 3.11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,9 @@ class Route:
     `scope` is what a principal must have, "public" for nobody's; `limit` is how often one may, as in "60/minute", or
     "none": `common.security.access` holds both. `produces` are the types it answers with, the first one
     where the caller does not care; `also` are other statuses than `status` that carry an `answer`. Models are told by
-    name so that they are imported when the first body is read (`common.model_names`).
+    name so that they are imported when the first body is read (`common.model_names`). `query` is that of what stands
+    after the question mark, all of it texts; `request` that of the body, which may be left out where
+    `is_body_optional`.
     """
 
     method: str
@@ -112,6 +116,8 @@ class Route:
     scope: str
     limit: str
     request: "type[BaseModel] | ModelName | None" = None
+    is_body_optional: bool = False
+    query: "type[BaseModel] | ModelName | None" = None
     answer: "type[BaseModel] | ModelName | None" = None
     status: HTTPStatus = HTTPStatus.OK
     also: tuple[HTTPStatus, ...] = ()
@@ -258,9 +264,10 @@ class Function:
             request_id=correlation.request_id,
         )
         principal = visit.admission.principal
-        body = read_body(request, model_of(route.request), route.max_body_bytes) if route.request else None
+        query = _query(request, route)
+        body = _body(request, route)
         if route.method == "POST" and principal is not NOBODY and "Idempotency-Key" in request.headers:
-            begun = self._begin_once(request, route.name, principal, body)
+            begun = self._begin_once(request, route.name, principal, (query, body))
             if isinstance(begun, flask.Response):
                 return begun
             visit.ticket = begun
@@ -272,6 +279,7 @@ class Function:
             deadline=exchange.started + self.timeout_seconds,
             content_type=content_type,
             nonce=visit.nonce,
+            query=query,
         )
         answer = route.handler(call)
         if isinstance(answer, EventStream):
@@ -290,9 +298,9 @@ class Function:
         return flask.Response(content, status=reply.status, content_type=reply.content_type)
 
     def _begin_once(
-        self, request: flask.Request, route: str, principal: Principal, body: "BaseModel | None"
+        self, request: flask.Request, route: str, principal: Principal, given: "Sequence[BaseModel | None]"
     ) -> "Ticket | flask.Response":
-        """The right to do the work of this Idempotency-Key, or the answer that it had before."""
+        """The right to do the work of this Idempotency-Key, or the answer that it had before, for what is `given`."""
         from common.security.idempotency import Replay, begin
 
         begun = begin(
@@ -300,7 +308,7 @@ class Function:
             principal=principal,
             route=route,
             path=request.path,
-            payload=body.model_dump_json().encode() if body is not None else b"",
+            payload=b"".join(one.model_dump_json().encode() for one in given if one is not None),
             accept=str(request.accept_mimetypes),
             lease_seconds=self.timeout_seconds + _LEASE_MARGIN_SECONDS,
         )
@@ -323,6 +331,21 @@ def _take_over_routing(app: flask.Flask, serve: Callable[[flask.Request], flask.
     """
     app.url_map.strict_slashes = False  # an empty path is as "/": no redirect
     app.register_error_handler(werkzeug.exceptions.HTTPException, lambda _refusal: serve(flask.request))
+
+
+def _query(request: flask.Request, route: Route) -> "BaseModel | None":
+    if route.query is None:
+        return None
+    from common.query_string import read_query  # for the few routes that have parameters
+
+    return read_query(request, model_of(route.query))
+
+
+def _body(request: flask.Request, route: Route) -> "BaseModel | None":
+    if route.request is None:
+        return None
+    model = model_of(route.request)
+    return read_body(request, model, route.max_body_bytes, is_optional=route.is_body_optional)
 
 
 def _live(_call: Call[None]) -> Reply:

@@ -155,6 +155,7 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
         *(() if is_public else _ACCESS_REFUSALS),
         *(() if is_public and route.limit == UNLIMITED else (HTTPStatus.TOO_MANY_REQUESTS,)),
         *(_KEY_REFUSALS if route.method == "POST" else ()),
+        *((HTTPStatus.UNPROCESSABLE_ENTITY,) if route.query is not None else ()),
     }
     operation: dict[str, Any] = {
         "summary": route.summary,
@@ -179,14 +180,39 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
     ]
+    parameters += _query_parameters(route)
     if route.method == "POST":
         parameters.append(_IDEMPOTENCY_KEY)
     if parameters:
         operation["parameters"] = parameters
     if route.request is not None:
         schema = references[(model_of(route.request), "validation")]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": not route.is_body_optional, "content": content}
     return operation
+
+
+def _query_parameters(route: "Route") -> list[dict[str, Any]]:
+    """One for each field of the route's model; they are texts, so a field that may be None is one that may be absent.
+
+    Such a model refers to no other one.
+    """
+    if route.query is None:
+        return []
+    schema = model_of(route.query).model_json_schema()
+    return [
+        {"name": name, "in": "query", "required": name in schema.get("required", ()), **_parameter(dict(found))}
+        for name, found in schema["properties"].items()
+    ]
+
+
+def _parameter(schema: dict[str, Any]) -> dict[str, Any]:
+    description = schema.pop("description", None)
+    named = [one for one in schema.pop("anyOf", ()) if one != {"type": "null"}]
+    if named:
+        (only,) = named
+        schema = {name: value for name, value in schema.items() if name != "default"} | only
+    return {"schema": schema} | ({"description": description} if description is not None else {})
 
 
 def _content_schema(content_type: str, answer: dict[str, Any]) -> dict[str, Any]:

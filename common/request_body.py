@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import flask
@@ -23,12 +24,16 @@ PIECE_BYTES = 65_536
 log = component_logger("function")
 
 
-def read_body(request: flask.Request, model: "type[BaseModel]", max_bytes: int) -> "BaseModel":
-    """The JSON body as `model`.
+def read_body(
+    request: flask.Request, model: "type[BaseModel]", max_bytes: int, *, is_optional: bool = False
+) -> "BaseModel":
+    """The JSON body as `model`. Where it `is_optional`, none at all is as `{}`.
 
     Raises:
         UnsupportedMediaType, TooLarge, BadRequest, InvalidRequest: none of them tells what the body holds.
     """
+    if is_optional and not request.content_length and "Transfer-Encoding" not in request.headers:
+        return model.model_validate({})
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body must be JSON, uncompressed, sent as application/json.")
     request.max_content_length = max_bytes + 1  # one more: a body that comes in chunks is cut there without a word
@@ -50,6 +55,22 @@ def read_body(request: flask.Request, model: "type[BaseModel]", max_bytes: int) 
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def broken_rules(error: "ValidationError") -> InvalidRequest:
+    """`error` as a problem that names each field, and tells nothing of what is in it."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return InvalidRequest(
+        "Each entry of `errors` names a field and the reason.",
+        errors=[FieldError(pointer=pointer_to(one["loc"]), detail=one["msg"]) for one in found[:20]],
+    )
+
+
+def pointer_to(location: Sequence[int | str]) -> str:
+    """A JSON pointer (RFC 6901). An unknown field's name is the caller's own text, so it is masked and bounded."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
+    printable = "".join(letter for letter in "/" + "/".join(parts) if letter.isprintable())
+    return mask(printable)[:MAX_POINTER_CHARACTERS] if location else ""
 
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -94,14 +115,4 @@ def _invalid(error: "ValidationError") -> AssistantError:
     found = error.errors(include_input=False, include_url=False, include_context=False)
     if any(one["type"] == "json_invalid" for one in found):
         return BadRequest(f"The body is no valid JSON. {found[0]['msg']}.")
-    return InvalidRequest(
-        "Each entry of `errors` names a field and the reason.",
-        errors=[FieldError(pointer=_pointer(one["loc"]), detail=one["msg"]) for one in found[:20]],
-    )
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer (RFC 6901). An unknown field's name is the caller's own text, so it is masked and bounded."""
-    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
-    printable = "".join(letter for letter in "/" + "/".join(parts) if letter.isprintable())
-    return mask(printable)[:MAX_POINTER_CHARACTERS] if location else ""
+    return broken_rules(error)

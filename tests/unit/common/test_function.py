@@ -6,7 +6,7 @@ import logging
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import flask
 import pytest
@@ -40,6 +40,26 @@ class Greeted(BaseModel):
 
 def greet(call: Call[Greeting]) -> Greeted:
     return Greeted(text=f"Hello {call.body.name}" * call.body.times)
+
+
+class Wish(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    colour: Literal["red", "blue"] = "red"
+    shade: int | None = Field(default=None, ge=1, description="How dark.")
+    sort: str
+
+
+def paint(call: Call[None]) -> Greeted:
+    return Greeted(text=f"{call.query.colour} {call.query.shade} {call.query.sort}")
+
+
+class Perhaps(BaseModel):
+    name: str = "anybody"
+
+
+def greet_anybody(call: Call[Perhaps]) -> Greeted:
+    return Greeted(text=call.body.name)
 
 
 def fail(_call: Call[None]) -> Greeted:
@@ -96,6 +116,8 @@ def function(stream: Closed) -> Function:
         timeout_seconds=5,
         routes=[
             route("POST", "/greet", greet, request=Greeting, answer=Greeted, max_body_bytes=200),
+            route("POST", "/perhaps", greet_anybody, request=Perhaps, answer=Greeted, is_body_optional=True),
+            route("GET", "/paint", paint, query=Wish, answer=Greeted),
             route("GET", "/fail", fail),
             route("GET", "/misconfigured", misconfigured),
             route("GET", "/refuse", refuse),
@@ -194,6 +216,62 @@ def test_a_field_that_breaks_a_rule_is_named_with_the_reason(client: FlaskClient
     assert problem(response) == (422, "/problems/invalid-request")
     assert body_of(response)["errors"][0]["pointer"] == pointer
     assert body_of(response)["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("more", [{}, {"content_type": "text/plain"}, {"content_type": "application/json"}])
+def test_a_body_that_may_be_left_out_is_left_out(client: FlaskClient, more: dict[str, Any]) -> None:
+    assert body_of(client.post("/perhaps", **more)) == {"text": "anybody"}
+    assert body_of(client.post("/perhaps", json={"name": "Ada"})) == {"text": "Ada"}
+    assert problem(client.post("/perhaps", data=b"name=Ada", content_type="text/plain"))[0] == 415
+    chunked = {"Transfer-Encoding": "chunked"}
+    assert problem(client.post("/perhaps", headers=chunked, content_type="application/json"))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("sort=matt", "red None matt"),
+        ("sort=a%20b+c&shade=3&colour=blue", "blue 3 a b c"),
+        ("sort=&shade=3", "red 3 "),
+        ("sort=ü", "red None ü"),
+    ],
+)
+def test_parameters_that_fit_their_model_are_answered(client: FlaskClient, query: str, text: str) -> None:
+    assert body_of(client.get("/paint", query_string=query)) == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("query", "pointers"),
+    [
+        ("", ["/sort"]),
+        ("sort=a&colour=green", ["/colour"]),
+        ("sort=a&shade=three", ["/shade"]),
+        ("sort=a&shade=0", ["/shade"]),
+        ("sort=a&jane.roe%40example.com=1", ["/[EMAIL]"]),
+        ("sort=a&sort=a&shade=1&shade=2", ["/shade", "/sort"]),
+    ],
+)
+def test_a_parameter_that_breaks_a_rule_is_named_with_the_reason(
+    client: FlaskClient, query: str, pointers: list[str]
+) -> None:
+    response = client.get("/paint", query_string=query)
+    assert problem(response) == (422, "/problems/invalid-request")
+    assert [one["pointer"] for one in body_of(response)["errors"]] == pointers
+    assert all(one["detail"] for one in body_of(response)["errors"])
+
+
+@pytest.mark.parametrize(
+    ("query", "says"), [("sort=%ff", "UTF-8"), ("sort=\udcff", "UTF-8"), ("&".join(["a=1"] * 60), "50 parameters")]
+)
+def test_parameters_that_are_no_text_or_too_many_are_refused(client: FlaskClient, query: str, says: str) -> None:
+    raw = {"QUERY_STRING": query.encode("utf-8", "surrogateescape").decode("latin-1")}
+    response = client.get("/paint", environ_overrides=raw)
+    assert problem(response) == (422, "/problems/invalid-request")
+    assert says in body_of(response)["detail"]
+
+
+def test_a_route_without_parameters_does_not_look_at_them(client: FlaskClient) -> None:
+    assert client.get("/echo/x?a=1&a=2&b=%ff").status_code == 200
 
 
 def test_the_name_of_an_unknown_field_is_bounded_and_printable(client: FlaskClient) -> None:

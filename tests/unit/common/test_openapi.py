@@ -3,11 +3,12 @@
 import re
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
 from common.function import Call, Reply, Route
 from common.openapi import openapi_document
@@ -54,6 +55,32 @@ def test_each_answer_names_the_headers_that_it_comes_with() -> None:
 )
 def test_a_route_says_which_refusals_of_the_way_in_it_may_end_in(scope: str, limit: str, statuses: set[str]) -> None:
     assert described(scope=scope, limit=limit)["responses"].keys() & {"401", "403", "429"} == statuses
+
+
+class Asked(BaseModel):
+    days: int = Field(ge=1, description="How many.")
+    colour: Literal["red", "blue"] = "red"
+    whose: str | None = Field(default=None, min_length=1)
+
+
+def test_parameters_are_described_one_by_one_and_none_can_be_null() -> None:
+    operation = described(method="GET", query=Asked)
+    days, colour, whose = operation["parameters"]
+    assert (days["in"], days["required"], days["description"]) == ("query", True, "How many.")
+    assert (days["schema"]["type"], days["schema"]["minimum"]) == ("integer", 1)
+    assert (colour["required"], colour["schema"]["enum"], colour["schema"]["default"]) == (
+        False,
+        ["red", "blue"],
+        "red",
+    )
+    assert (whose["required"], whose["schema"]) == (False, {"title": "Whose", "type": "string", "minLength": 1})
+    assert "422" in operation["responses"]
+    assert "parameters" not in described(method="GET")
+
+
+@pytest.mark.parametrize("is_optional", [True, False])
+def test_whether_a_body_may_be_left_out_is_described(is_optional: bool) -> None:
+    assert described(request=Asked, is_body_optional=is_optional)["requestBody"]["required"] is not is_optional
 
 
 def test_a_stream_is_described_by_its_events() -> None:
