@@ -13,17 +13,21 @@ Role = Literal["admin", "analyst", "viewer", "service"]
 
 _VIEWER = frozenset({"documents:read", "costs:read"})
 _ANALYST = _VIEWER | {"query:ask"}
-_SERVICE = frozenset({"documents:read", "documents:write", "events:receive", "metrics:read", "health:read"})
+_OPERATOR = frozenset({"documents:read", "documents:write", "events:receive", "metrics:read", "health:read"})
 
 ROLES: Mapping[Role, frozenset[str]] = {
-    "admin": _ANALYST | _SERVICE,
+    "admin": _ANALYST | _OPERATOR,
     "analyst": _ANALYST,
     "viewer": _VIEWER,
-    "service": _SERVICE,
+    "service": _OPERATOR | {"costs:read", "costs:all"},  # it runs the product, for all tenants
 }
-"""What each role may do. A key may be given fewer scopes than its role has, never more."""
+"""What each role may do. A key may be given fewer scopes than its role has, never more.
 
-SCOPES = ROLES["admin"]
+`costs:all` sees what all tenants cost; every other scope is for the principal's own tenant, and admin is a tenant's.
+"""
+
+SCOPES = frozenset().union(*ROLES.values())
+"""All that there are."""
 
 _TENANT = re.compile(TENANT_PATTERN)
 

@@ -14,8 +14,9 @@ def test_a_principal_may_what_its_scopes_say_and_what_is_public() -> None:
     assert all(map(ANONYMOUS.may, SCOPES))
 
 
-def test_no_role_but_admin_has_everything_and_only_those_who_ingest_may_write() -> None:
-    assert ROLES["admin"] == SCOPES
+def test_an_admin_may_all_that_is_its_tenants_and_only_those_who_ingest_may_write() -> None:
+    assert SCOPES - ROLES["admin"] == {"costs:all"}
+    assert {role for role, scopes in ROLES.items() if "costs:all" in scopes} == {"service"}
     assert {role for role, scopes in ROLES.items() if "documents:write" in scopes} == {"admin", "service"}
     assert "query:ask" not in ROLES["service"]
     assert ROLES["viewer"] < ROLES["analyst"] < ROLES["admin"]
