@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 # Texts of these come from our own code, from a short list: each is scanned for personal data once.
 BOUNDED_FIELDS = frozenset(
     {
-        "agent", "agents", "breaker", "component", "degraded", "error_type", "frames", "function", "generation",
-        "intent", "lane", "method", "outcome", "part", "provider", "route", "setting", "signals", "status", "step",
+        "agent", "agents", "breaker", "channel", "component", "degraded", "error_type", "frames", "function", "generation",
+        "intent", "kind", "lane", "method", "outcome", "part", "provider", "route", "setting", "signals", "status", "step",
         "trace_id", "unit", "version",
     }
 )  # fmt: skip
 FIELDS = BOUNDED_FIELDS | frozenset(
     {
         "answers", "asked", "attempt", "attempts", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
-        "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "model", "output_tokens", "passages",
-        "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "sessions", "threshold",
+        "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "lines", "link", "model", "notice", "output_tokens", "passages",
+        "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "sessions", "subject", "threshold",
         "turns", "unchanged",
         "wait_seconds",
     }
@@ -49,7 +49,7 @@ FIELDS = BOUNDED_FIELDS | frozenset(
 
 Component = Literal[
     "function", "query", "router", "retrieval", "planner", "critique", "model", "knowledge", "documents", "database",
-    "health", "security", "cost", "emulator", "retention",
+    "health", "security", "cost", "emulator", "retention", "notices",
 ]  # fmt: skip
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 

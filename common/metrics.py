@@ -120,6 +120,7 @@ class MetricsCollector:
         self._telemetry_sends = self._counter(catalogue.TELEMETRY_SENDS)
         self._telemetry_dropped = self._counter(catalogue.TELEMETRY_DROPPED)
         self._telemetry_send_duration = self._histogram(catalogue.TELEMETRY_SEND_DURATION)
+        self._notices = self._counter(catalogue.NOTICES)
         self._component_up = self._gauge(catalogue.COMPONENT_UP)
         self._health_check_duration = self._histogram(catalogue.HEALTH_CHECK_DURATION)
         self._gauge(catalogue.BUILD_INFO).set((VERSION,), 1)
@@ -287,6 +288,10 @@ class MetricsCollector:
 
     def record_telemetry_dropped(self, channel: str, n: int = 1) -> None:
         self._telemetry_dropped.inc((channel,), n)
+
+    def record_notice(self, channel: str, outcome: str) -> None:
+        """`channel`: log, email or webhook. `outcome`: sent or failed, after all attempts of one call."""
+        self._notices.inc((channel, outcome))
 
     @_guarded
     def set_component(self, component: str, up: bool, seconds: float) -> None:

@@ -210,6 +210,11 @@ TELEMETRY_SEND_DURATION = _histogram(
     CHANNEL, buckets=SEND_SECONDS,
 )  # fmt: skip
 
+NOTICES = _counter(
+    "assistant_notices_total", "Notices to people that a channel took in the end, or did not take.",
+    _one_of("channel", "log", "email", "webhook"), _one_of("outcome", "sent", "failed"),
+)  # fmt: skip
+
 COMPONENT_UP = _gauge("assistant_component_up", "1 where the last health check found the component well.", COMPONENT)
 HEALTH_CHECK_DURATION = _histogram(
     "assistant_health_check_duration_seconds", "Time of one health check, in seconds.",
@@ -236,5 +241,5 @@ CATALOGUE: tuple[Metric, ...] = (
     CACHE_REQUESTS, CACHE_OPERATIONS, CACHE_ENTRIES,
     VECTOR_QUERY_DURATION, KNOWLEDGE_DOCUMENTS, KNOWLEDGE_CHUNKS,
     ERRORS, MASKED_SPANS, LOG_LINES, LOG_FAILURES, TELEMETRY_SENDS, TELEMETRY_DROPPED, TELEMETRY_SEND_DURATION,
-    COMPONENT_UP, HEALTH_CHECK_DURATION, MEMORY, MEMORY_LIMIT, CPU_SECONDS, START_TIME, COLD_STARTS, BUILD_INFO,
+    NOTICES, COMPONENT_UP, HEALTH_CHECK_DURATION, MEMORY, MEMORY_LIMIT, CPU_SECONDS, START_TIME, COLD_STARTS, BUILD_INFO,
 )  # fmt: skip

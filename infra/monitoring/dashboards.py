@@ -370,6 +370,7 @@ DASHBOARDS = (
                 (rate("assistant_telemetry_dropped_total", "channel"), "{{channel}} dropped"),
             ),
             durations("Time of sending", "assistant_telemetry_send_duration_seconds", "channel"),
+            lines("Notices", "ops", (rate("assistant_notices_total", "channel, outcome"), "{{channel}} {{outcome}}")),
             lines("Log lines", "ops", (rate("assistant_log_lines_total", "severity"), "{{severity}}")),
             lines("Masked", "ops", (rate("assistant_masked_spans_total", "kind"), "{{kind}}")),
         ),

@@ -307,7 +307,7 @@ def test_component_loggers_are_named_after_their_part() -> None:
     script = "for name in COMPONENTS: component_logger(name).info('some.event')"
     assert [component(line) for line in lines_of("from common.logging import COMPONENTS\n" + script)] == [
         "function", "query", "router", "retrieval", "planner", "critique", "model", "knowledge", "documents",
-        "database", "health", "security", "cost", "emulator", "retention",
+        "database", "health", "security", "cost", "emulator", "retention", "notices",
     ]  # fmt: skip
 
 

@@ -80,6 +80,7 @@ def record_everything(collector: MetricsCollector) -> None:
     collector.record_log_failure("closed")
     collector.record_telemetry_send("traces", "timed_out", 2.0)
     collector.record_telemetry_dropped("logs", 3)
+    collector.record_notice("email", "sent")
     collector.set_component("database", up=True, seconds=0.003)
 
 
@@ -224,7 +225,7 @@ METHODS: list[tuple[str, int]] = [
     ("set_database_connections", 2), ("record_database_error", 1), ("record_cache_request", 2),
     ("record_cache_operation", 2), ("set_cache_entries", 2), ("record_vector_query", 1), ("set_knowledge", 2),
     ("record_error", 2), ("record_masked", 1), ("record_log_line", 1), ("record_log_failure", 1),
-    ("record_telemetry_send", 3), ("record_telemetry_dropped", 2), ("set_component", 3),
+    ("record_telemetry_send", 3), ("record_telemetry_dropped", 2), ("record_notice", 2), ("set_component", 3),
 ]  # fmt: skip
 
 
