@@ -1,18 +1,21 @@
 """Local state made ready for work: the folder, the database's schema, an index that agrees with it."""
 
 import functools
+import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from common.knowledge.store import knowledge_store
+from common.knowledge.store import Document, PutResult, knowledge_store
 from common.logging import component_logger
-from common.security.principal import DEFAULT_TENANT, is_tenant
+from common.security.principal import DEFAULT_TENANT, Principal, is_tenant
 from common.settings import Settings
 from local.ingest import Found, Outcome, Put, find, ingest
 from local.refusal import Refused
 
-CLI = "cli"  # who does what the command line does, in the audit
+CLI = "cli"  # who does what the command line does, in the audit and the ledger
+LONGEST_STORING = timedelta(hours=1)  # of one batch; a call still open then is lost
 
 log = component_logger("emulator")
 
@@ -43,12 +46,42 @@ def prepare(settings: Settings, tenant: str = DEFAULT_TENANT, actor: str | None 
     check_writable(settings.data_dir)
     store = knowledge_store()  # making it migrates and repairs
     if actor is None:
-        return functools.partial(store.put, tenant=tenant)
+        return _billed(functools.partial(store.put, tenant=tenant), tenant, "loancheck run")
     from common.knowledge.stored_events import Storing
     from common.security.keyring import key_ring
 
     along = Storing(tenant=tenant, actor=actor).along(key_ring())
-    return functools.partial(store.put, tenant=tenant, along=along)
+    return _billed(functools.partial(store.put, tenant=tenant, along=along), tenant, "loancheck ingest")
+
+
+def _billed(put: Put, tenant: str, command: str) -> Put:
+    """`put`, with what a paid embedder costs in the ledger, under the name of the command."""
+    from common.costs.embeddings import EmbeddingBill
+    from common.costs.ledger import add
+    from common.database.engine import engine, write
+    from common.request_head import Correlation
+    from common.security.keyring import key_ring
+
+    bill = EmbeddingBill(
+        engine=engine,
+        ring=key_ring,
+        correlation=Correlation(request_id=secrets.token_hex(16), trace_id=secrets.token_hex(16)),
+        principal=Principal(id=CLI, tenant=tenant, scopes=frozenset()),
+        route=command,
+        clock=lambda: datetime.now(UTC),
+        lapses_after=LONGEST_STORING,
+    )
+
+    def put_and_bill(documents: Sequence[Document]) -> PutResult:
+        try:
+            with bill.running():
+                return put(documents)
+        finally:
+            if entries := bill.entries():
+                with write(engine()) as connection:
+                    add(connection, entries)
+
+    return put_and_bill
 
 
 def load(folder: Path, put: Put, settings: Settings) -> Outcome:
@@ -88,10 +121,11 @@ def check_settings() -> None:
     """What the first question, key or token would find out too late.
 
     Raises:
-        InvalidSettings: a model, the price file, a limit, an account or the key-encryption key cannot be used; names
-            the variable.
+        InvalidSettings: a model, the price or budget file, a limit, an account or the key-encryption key cannot be
+            used; names the variable.
         DatabaseUnavailable, KeysUnavailable: the data keys cannot be had.
     """
+    from common.costs.budgets import budget_file
     from common.costs.prices import prices
     from common.llm.models import chat_model
     from common.security.headers import check_origins
@@ -100,6 +134,7 @@ def check_settings() -> None:
     from common.security.limits import limits
 
     prices()
+    budget_file()
     check_origins()
     limits()
     id_tokens()

@@ -142,10 +142,10 @@ def count_spent(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     of_counter: dict[str, list[Budget]] = defaultdict(list)
     for entry in entries:
         spender = Spender(tenant=entry.tenant, principal=entry.principal, agent=entry.agent, model=entry.model_asked)
-        for counter, budget in budgets_of(spender):
+        counted = budgets_of(spender)
+        for counter, budget in dict(counted).items():  # one of those that share a counter
             amounts[counter, budget.period_at(entry.created_at).starts_at] += entry.counted_usd
-            if budget not in of_counter[counter]:
-                of_counter[counter].append(budget)
+            of_counter[counter] = [one for name, one in counted if name == counter]
     for (counter, starts_at), amount in sorted(amounts.items()):
         before, is_new = _locked(connection, of_counter[counter][0], counter, starts_at)
         # A new counter has been added up from the ledger, where the entries are already.
@@ -245,8 +245,8 @@ def _locked(connection: Connection, budget: Budget, counter: str, starts_at: dat
     inserting = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     spent = _added_up(connection, budget, counter, budget.period_at(starts_at))
     row = {"counter": counter, "starts_at": starts_at, "spent_usd": spent}
-    made = connection.execute(inserting(budget_periods).values(**row).on_conflict_do_nothing())
-    if made.rowcount:
+    insert_once = inserting(budget_periods).values(**row).on_conflict_do_nothing()
+    if connection.scalar(insert_once.returning(budget_periods.c.counter)) is not None:
         return spent, True
     return connection.execute(query).scalar_one(), False
 

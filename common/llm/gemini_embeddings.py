@@ -18,7 +18,7 @@ from common.llm.deadline import seconds_left
 from common.llm.embeddings import FloatMatrix, FloatVector
 from common.llm.gemini import call_gemini, milliseconds
 from common.llm.resilience import Policy, Resilience
-from common.llm.spent import EmbeddingCall, note
+from common.llm.spent import EmbeddingCall, ask_gate, note
 from common.telemetry import semconv
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class GeminiEmbedder:
             )
 
     def _embed_once(self, texts: Sequence[str], task: Task, timeout_seconds: float) -> FloatMatrix:
+        provider = semconv.PROVIDER_VERTEX_AI if self._client.vertexai else semconv.PROVIDER_GEMINI
+        opened = ask_gate(provider, self._model, [self._prefix(task) + text for text in texts])
         started = time.monotonic()
         usage, outcome = None, "ok"
         try:
@@ -100,11 +102,12 @@ class GeminiEmbedder:
         finally:
             note(
                 EmbeddingCall(
-                    provider=semconv.PROVIDER_VERTEX_AI if self._client.vertexai else semconv.PROVIDER_GEMINI,
+                    provider=provider,
                     model=self._model,
                     usage=usage,
                     duration_ms=round((time.monotonic() - started) * 1000, 1),
                     outcome=outcome,
+                    opened=opened,
                 )
             )
 
@@ -121,9 +124,12 @@ class GeminiEmbedder:
     def _contents(self, texts: Sequence[str], task: Task) -> "types.ContentListUnionDict":
         from google.genai import types
 
-        prefix = "" if self._has_task_field else _PREFIXES[task]
+        prefix = self._prefix(task)
         # One content a text: bare strings would become the parts of one content, and one vector, on newer models.
         return [types.Content(role="user", parts=[types.Part(text=prefix + text)]) for text in texts]
+
+    def _prefix(self, task: Task) -> str:
+        return "" if self._has_task_field else _PREFIXES[task]
 
     def _config(self, task: Task, timeout_seconds: float) -> "types.EmbedContentConfig":
         from google.genai import types

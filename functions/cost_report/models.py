@@ -123,7 +123,7 @@ class BudgetState(_Model):
 
 
 class Anomaly(_Model):
-    """A day, or a principal's day, outside its own pattern: `driver` says what drove it, by the figures of `evidence`."""
+    """A day, or a principal's day, outside its own pattern: `driver` says what drove it, by `evidence`."""
 
     day: date
     subject: str  # "all", or "principal KEY-ID"

@@ -1,17 +1,16 @@
 """What the routes of `documents` do: from request models to the knowledge store and back."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from common.costs.embeddings import embedding_entries
+from common.costs.embeddings import EmbeddingBill
 from common.costs.ledger import add
 from common.database.engine import engine, write
 from common.knowledge.rules import check_documents
 from common.knowledge.store import Document, PutResult, knowledge_store
 from common.knowledge.stored_events import Storing
-from common.llm.spent import recording
 from common.problems import FieldError, InvalidRequest, NotFound
 from common.request_head import Correlation
 from common.security.allowance import check_allowance
@@ -22,6 +21,7 @@ from common.settings import Settings, settings
 from functions.documents.models import DocumentAnswer, DocumentsAnswer, DocumentsRequest
 
 ROUTE = "POST /api/documents"  # as the ledger has it
+LONGEST_STORING = timedelta(minutes=10)  # twice what the function may take; a call still open then is lost
 
 
 def put_documents(request: DocumentsRequest, correlation: Correlation, principal: Principal) -> DocumentsAnswer:
@@ -33,6 +33,7 @@ def put_documents(request: DocumentsRequest, correlation: Correlation, principal
     Raises:
         InvalidRequest: a document or their number breaks a rule; nothing was stored.
         QuotaExceeded: the principal's tokens or money of the day are used up; nothing was stored.
+        BudgetSpent: a budget does not allow to embed them; what is stored by then counts as unchanged.
         VectorsUnavailable, WriteContended: try again; what is stored by then counts as unchanged.
     """
     check_sizes(request, settings())
@@ -46,14 +47,23 @@ def put_documents(request: DocumentsRequest, correlation: Correlation, principal
     ring = key_ring()  # before all else: what cannot be audited is not done
     storing = Storing(tenant=principal.tenant, actor=principal.id, request_id=correlation.request_id)
     result: PutResult | None = None
-    with recording() as calls:
-        try:
+    bill = EmbeddingBill(
+        engine=engine,
+        ring=key_ring,
+        correlation=correlation,
+        principal=principal,
+        route=ROUTE,
+        clock=lambda: datetime.now(UTC),
+        lapses_after=LONGEST_STORING,
+    )
+    try:
+        with bill.running():
             result = knowledge_store().put(given, tenant=principal.tenant, along=storing.along(ring))
-        finally:
-            with write(engine()) as connection:
-                add(connection, embedding_entries(calls, correlation, principal, at=datetime.now(UTC), route=ROUTE))
-                if result is None:
-                    record(connection, storing.event([one.id for one in given], "failed"), ring=ring)
+    finally:
+        with write(engine()) as connection:
+            add(connection, bill.entries())
+            if result is None:
+                record(connection, storing.event([one.id for one in given], "failed"), ring=ring)
     return DocumentsAnswer(documents=result.documents, chunks=result.chunks, unchanged=result.unchanged)
 
 

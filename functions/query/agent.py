@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from common.llm.chat import ChatAnswer, ChatRequest, Passage
 from functions.query.entities import Entities
 
-Degradation = Literal["model", "retrieval", "agent", "embeddings"]
+Degradation = Literal["model", "retrieval", "agent", "embeddings", "budget"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +32,13 @@ class Citation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
-    """What a search found, best passage first. `support` is the best evidence found, 0 to 1."""
+    """What a search found, best passage first. `support` is the best evidence found, 0 to 1; `generation` counts the
+    changes of the knowledge base up to then."""
 
     passages: tuple[Passage, ...] = ()
     support: float = 0.0
     degraded: tuple[Degradation, ...] = ()
+    generation: int = 0
 
 
 class Tools(Protocol):
@@ -50,6 +52,7 @@ class Tools(Protocol):
 
         Raises:
             ModelError: the model gave no usable answer.
+            BudgetSpent: a budget does not allow the call.
         """
 
     def extract(self, step: str, request: ChatRequest) -> ChatAnswer:

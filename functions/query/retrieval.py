@@ -11,6 +11,7 @@ from typing import Protocol
 from cachetools import TTLCache
 from sqlalchemy.exc import SQLAlchemyError
 
+from common.costs.governor import BudgetSpent
 from common.knowledge.index import VECTOR_SECONDS, Hit
 from common.knowledge.vectors import VectorsUnavailable
 from common.llm.chat import Evidence, ModelError, Passage
@@ -100,13 +101,21 @@ class Retriever:
 
     @trace_retriever
     def retrieve(
-        self, question: str, *, tenant: str, where: Where | None = None, timeout_seconds: float | None = None
+        self,
+        question: str,
+        *,
+        tenant: str,
+        where: Where | None = None,
+        timeout_seconds: float | None = None,
+        only_lexical: bool = False,
     ) -> Retrieved:
         """Passages of the tenant's documents for `question`, best first, with their evidence.
 
         Never raises for a part that is away or takes too long: without vectors or embedder the words alone are
         searched (`degraded`: "retrieval" or "embeddings"), without the database nothing is found (`degraded`:
-        "retrieval"). `timeout_seconds` bounds embedder and vector index together, whatever the number of parts.
+        "retrieval"). So they are where a budget does not allow the embedder, which `only_lexical` tells beforehand
+        (`degraded`: "budget"). `timeout_seconds` bounds embedder and vector index together, whatever the number of
+        parts.
         """
         try:
             generation = self._index.generation()
@@ -120,7 +129,8 @@ class Retriever:
             if known is not None:
                 return known
             with within(timeout_seconds):
-                retrieved = self._retrieve(read_question(question), tenant, where)
+                found = self._retrieve(read_question(question), tenant, where, only_lexical=only_lexical)
+            retrieved = replace(found, generation=generation)
         except SQLAlchemyError as error:
             log.error("retrieval.failed", error_type=type(error).__name__)
             return Retrieved(degraded=("retrieval",))
@@ -139,8 +149,14 @@ class Retriever:
             self._measured_generation = generation
             metrics_collector.set_knowledge(*self._index.size())
 
-    def _retrieve(self, question: Question, tenant: str, where: Where | None) -> Retrieved:
-        found = self.find(question, tenant, where)
+    def embedded_texts(self, question: str) -> list[str]:
+        """What the embedder would be asked for `question`."""
+        read = read_question(question)
+        texts = [text for part in read.parts for text in _texts_of(part)]
+        return texts if len(read.parts) == 1 else [read.text, *texts]
+
+    def _retrieve(self, question: Question, tenant: str, where: Where | None, *, only_lexical: bool) -> Retrieved:
+        found = self.find(question, tenant, where, only_lexical=only_lexical)
         if not found.parts:
             return Retrieved(degraded=found.degraded)
         likely = support(
@@ -151,15 +167,19 @@ class Retriever:
             passages=passages(found.parts, likely, self._budget_words), support=likely, degraded=found.degraded
         )
 
-    def find(self, question: Question, tenant: str, where: Where | None = None) -> Found:
+    def find(
+        self, question: Question, tenant: str, where: Where | None = None, *, only_lexical: bool = False
+    ) -> Found:
         """What the search finds, before any choice. Raises SQLAlchemyError where the database is away."""
         words = {term for part in question.parts for term in (*part.terms, *part.formal_terms)}
         asked = words | {name.lower() for name in question.names}
         frequencies, total = self._index.frequencies(asked, tenant=tenant)
         rarity = term_weights(frequencies, total)
-        degraded: list[Degradation] = []
-        with within(_half_of_the_time_left()):
-            vectors = self._vectors(question, degraded)
+        degraded: list[Degradation] = ["budget"] if only_lexical else []
+        vectors: Sequence[FloatVector | None] = [None] * len(question.parts)
+        if not only_lexical:
+            with within(_half_of_the_time_left()):
+                vectors = self._vectors(question, degraded)
         parts = []
         for part, vector in zip(question.parts, vectors, strict=True):
             hits, used = self._search(part, vector, tenant, where, degraded)
@@ -175,19 +195,19 @@ class Retriever:
         """One vector a part, or None for each where the embedder fails."""
         try:
             if len(question.parts) == 1:
-                return [self._vector(question.parts[0].text, question.parts[0].formal)]
+                return [self._vector(question.parts[0])]
             whole = self._embedder.embed_query(question.text)
-            parts = [self._vector(part.text, part.formal) for part in question.parts]
+            parts = [self._vector(part) for part in question.parts]
             return [_unit(vector + WHOLE_QUESTION * whole) for vector in parts]
-        except ModelError as error:
+        except (ModelError, BudgetSpent) as error:
             log.warning("embeddings.failed", error_type=type(error).__name__)
-            degraded.append("embeddings")
+            degraded.append("budget" if isinstance(error, BudgetSpent) else "embeddings")
             return [None] * len(question.parts)
 
-    def _vector(self, text: str, formal: str) -> FloatVector:
+    def _vector(self, part: Part) -> FloatVector:
         """The question's vector, drawn half-way to the one with the texts' own words in it."""
-        vector = self._embedder.embed_query(text)
-        return _unit(vector + self._embedder.embed_query(f"{text} {formal}")) if formal else vector
+        vectors = [self._embedder.embed_query(text) for text in _texts_of(part)]
+        return vectors[0] if len(vectors) == 1 else _unit(vectors[0] + vectors[1])
 
     def _search(
         self,
@@ -210,6 +230,10 @@ class Retriever:
                 log.warning("vectors.failed", error_type=type(error).__name__)
                 degraded.append("retrieval")
         return self._index.search(text, SEARCHED_CHUNKS, tenant=tenant, where=where, only_lexical=True), None
+
+
+def _texts_of(part: Part) -> tuple[str, ...]:
+    return (part.text, f"{part.text} {part.formal}") if part.formal else (part.text,)
 
 
 def _half_of_the_time_left() -> float:

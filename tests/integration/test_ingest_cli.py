@@ -12,6 +12,8 @@ from docx import Document
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 from sqlalchemy import create_engine, text
 
+from tests.gemini_server import GeminiServer
+
 _KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")  # settings of the machine's own stay out
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "local.loancheck", "ingest"]
@@ -160,3 +162,22 @@ def test_on_a_terminal_a_bar_counts_and_ctrl_c_leaves_whole_documents(tmp_path: 
     kept = stored(tmp_path)
     assert 16 <= len(kept) < 400
     assert all(text == f"Rule {int(number)}. " + (words * 60).strip() for number, text in kept.items())
+
+
+def test_what_a_paid_embedder_costs_is_in_the_ledger_under_the_command(tmp_path: Path, files: Path) -> None:
+    with GeminiServer() as gemini:
+        paid = {
+            "GEMINI_API_KEY": gemini.api_key, "GEMINI_BASE_URL": gemini.url, "EMBEDDING_MODEL": "gemini-embedding-001",
+        }  # fmt: skip
+        done = subprocess.run(
+            [*COMMAND, str(files / "note.txt")], cwd=tmp_path, env=environment(tmp_path) | paid,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    engine = create_engine(f"sqlite:///{tmp_path / 'data' / 'database' / 'loan_collateral.db'}")
+    with engine.connect() as connection:
+        entries = connection.execute(text("SELECT tenant, principal, route, step, cost_usd FROM ledger_entries")).all()
+        left = connection.execute(text("SELECT count(*) FROM open_calls")).scalar_one()
+    engine.dispose()
+    assert {tuple(entry)[:4] for entry in entries} == {("default", "cli", "loancheck ingest", "embed")}
+    assert left == 0

@@ -252,8 +252,8 @@ def _add_up() -> None:
     names = ("day", *OF_A_DAY, "model")
     counted = ("calls", "unpriced_calls", *TOKENS)
     for key, sums in days.items():
-        row = dict(zip(names, key, strict=True)) | dict(zip(counted, sums, strict=True))
-        bind.execute(sa.insert(table).values(**row, lost_calls=0, lost_usd=Decimal(0), cost_usd=costs[key]))
+        summed = dict(zip(names, key, strict=True)) | dict(zip(counted, sums, strict=True))
+        bind.execute(sa.insert(table).values(**summed, lost_calls=0, lost_usd=Decimal(0), cost_usd=costs[key]))
 
 
 def downgrade() -> None:
