@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from common.once import once
 from common.problems import AssistantError, NotFound, Unavailable
@@ -289,6 +289,11 @@ def _told_by_store(missing: type[AssistantError] = NotArchived) -> Iterator[None
             raise
         except Exception as error:  # botocore, aiohttp, google.auth, gcsfs: each store has its own
             raise ArchiveUnavailable from error
+
+
+def bucket_files(scheme: Literal["gs", "s3"], endpoint: str | None) -> object:
+    """fsspec's file system of Google's or Amazon's buckets, with the archive's credentials and time limits."""
+    return _google(endpoint) if scheme == "gs" else _amazon(endpoint)
 
 
 def _amazon(endpoint: str | None) -> _Files:
