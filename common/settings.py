@@ -260,7 +260,7 @@ class Settings(Described):
     )
     max_output_tokens: int = setting(1024, ge=64, le=65536, description="Most tokens of one model answer.")
     price_file: Path | None = setting(
-        None, description="JSON file with own model prices, which go before the built-in ones."
+        None, description="JSON file with own prices of models and searches, which go before the built-in ones."
     )
     budget_file: Path | None = setting(
         None, description="JSON file with budgets, as docs/cost_guide.md describes it. Without it there are none."
