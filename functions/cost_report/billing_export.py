@@ -24,7 +24,7 @@ from functions.cost_report.billing_rows import BillingExportUnusable, Wanted, ad
 
 __all__ = ["BillingExportUnusable", "cloud_costs"]
 
-MAX_ROWS = 5_000_000  # some ten seconds of reading; more belongs in BigQuery
+MAX_ROWS = 5_000_000  # some twenty seconds of reading; more belongs in BigQuery
 
 _Scheme = Literal["gs", "s3"]
 _BUCKETS: Mapping[str, _Scheme] = {"gs": "gs", "s3": "s3"}
