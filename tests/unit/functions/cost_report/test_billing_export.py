@@ -121,6 +121,11 @@ def test_a_file_without_rows_has_no_costs(bill: Path) -> None:
     assert costs(bill) == {}
 
 
+def test_empty_lines_are_passed_over(bill: Path) -> None:
+    bill.write_bytes(content(line("1")) + b"\r\n\n")
+    assert costs(bill) == {START: 1}
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
