@@ -209,6 +209,26 @@ def test_any_usage_of_any_model_costs_what_the_reference_says(
     assert Fraction(cost) * 1_000_000 == sum(count * Fraction(price) for count, price in each)
 
 
+def page_price(price: Any, day: str, prompt_tokens: int) -> Any:
+    """The price list's price: a number, by date, or by length of the prompt."""
+    if isinstance(price, list):
+        return next(one["price"] for one in price if one.get("from", "") <= day <= one.get("until", "9999"))
+    if isinstance(price, dict):
+        return price["gt_200k" if prompt_tokens > 200_000 else "le_200k"]
+    return price
+
+
+@pytest.mark.parametrize("prompt_tokens", [200_000, 200_001])
+@pytest.mark.parametrize("day", ["2026-11-23", "2026-12-31", "2027-01-01"])
+def test_the_library_says_what_the_price_list_says(day: str, prompt_tokens: int) -> None:
+    at = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    names = {"input": "input", "input_text": "input", "output": "output"}  # the rest is of audio
+    for model, listed in reference()["official_page"]["usd_per_million_tokens"].items():
+        rates = Prices([]).rates_for(provider="gcp.gemini", model=model, at=at, prompt_tokens=prompt_tokens)
+        for field in listed.keys() & names.keys():
+            assert getattr(rates, names[field]) == page_price(listed[field], day, prompt_tokens), (model, field)
+
+
 def test_the_library_differs_from_litellm_where_it_is_known_to_and_nowhere_else() -> None:
     compared = list(compared_with_litellm())
     differing = {
