@@ -265,6 +265,9 @@ class Settings(Described):
     budget_file: Path | None = setting(
         None, description="JSON file with budgets, as docs/cost_guide.md describes it. Without it there are none."
     )
+    savings_min_usd: float = setting(
+        1.0, ge=0, description="Least USD in 30 days that a way to save must promise, to be told of."
+    )
 
     # Cost report
     billing_export: str | None = setting(
