@@ -4,13 +4,15 @@
 
 cyclonedx-py reads requirements.txt (versions, hashes of the files that may be installed) and `.venv` (licences, what
 depends on what); neither has all of it. A package that this machine does not install, one for Windows for instance, is
-listed without licence. The embedded model is a component too, with the SHA-256 of its file. The same input gives the
-same bytes, but for the licences and dependencies, which are those of this machine's packages.
+listed without licence. What lies in the repository itself is a component too, with the SHA-256 of its file: the
+embedded model, and the chart library of the cost report's page. The same input gives the same bytes, but for the
+licences and dependencies, which are those of this machine's packages.
 """
 
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,6 +29,7 @@ Json = dict[str, Any]  # Any: as CycloneDX's JSON gives it
 TARGET = ROOT / "build" / "sbom.cdx.json"
 SPEC_VERSION = "1.6"
 MODEL = "common/llm/minilm/model.onnx"
+CHARTS = "functions/cost_report/vendor/uplot/uPlot.iife.min.js"
 # --no-validate: the merged bill is validated, once.
 _OPTIONS = ("--sv", SPEC_VERSION, "--of", "JSON", "--output-reproducible", "--no-validate", "-o", "-")
 
@@ -60,6 +63,7 @@ def bill_of_materials() -> Json:
     bill = merged(locked, installed, direct=direct_names((ROOT / "requirements.in").read_text(encoding="utf-8")))
     check_complete(bill, (ROOT / "requirements.txt").read_text(encoding="utf-8"))
     bill["components"].append(embedded_model((ROOT / MODEL).read_bytes()))
+    bill["components"].append(chart_library((ROOT / CHARTS).read_bytes()))
     return bill
 
 
@@ -112,6 +116,24 @@ def embedded_model(content: bytes) -> Json:
         "description": "Sentence embeddings, as int8 ONNX; built by infra/embedder from the published weights.",
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(content).hexdigest()}],
         "licenses": [{"license": {"id": "Apache-2.0"}}],
+    }
+
+
+def chart_library(content: bytes) -> Json:
+    """The component for the chart library that lies in the repository; its own first line says which version it is."""
+    stated = re.match(rb"/\*! https://github\.com/leeoniya/uPlot \(v([0-9.]+)\) \*/", content)
+    if stated is None:
+        raise InvalidSbom(f"{CHARTS} does not say which version it is")
+    version = stated[1].decode()
+    return {
+        "bom-ref": CHARTS,
+        "type": "library",
+        "name": "uplot",
+        "version": version,
+        "purl": f"pkg:npm/uplot@{version}",
+        "description": "Charts of the cost report's page; unchanged, see NOTICE beside it.",
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(content).hexdigest()}],
+        "licenses": [{"license": {"id": "MIT"}}],
     }
 
 

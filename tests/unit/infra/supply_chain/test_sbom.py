@@ -7,7 +7,16 @@ import subprocess
 import pytest
 
 from infra.supply_chain.locks import pins
-from infra.supply_chain.sbom import MODEL, InvalidSbom, Json, check_complete, direct_names, merged
+from infra.supply_chain.sbom import (
+    CHARTS,
+    MODEL,
+    InvalidSbom,
+    Json,
+    chart_library,
+    check_complete,
+    direct_names,
+    merged,
+)
 from infra.supply_chain.tools import ROOT, run
 from tests import servers
 
@@ -29,7 +38,9 @@ def bill(tmp_path_factory: pytest.TempPathFactory) -> Json:
 
 def test_every_locked_package_is_listed_with_version_package_url_and_hashes(bill: Json) -> None:
     listed = {
-        (entry["name"], entry["version"], entry["purl"]) for entry in bill["components"] if entry["type"] == "library"
+        (entry["name"], entry["version"], entry["purl"])
+        for entry in bill["components"]
+        if entry["type"] == "library" and entry["bom-ref"] != CHARTS
     }
     assert listed == {(pin.name, pin.version, f"pkg:pypi/{pin.name}@{pin.version}") for pin in pins(LOCK)}
     check_complete(bill, LOCK)
@@ -54,6 +65,17 @@ def test_the_project_depends_on_what_it_names_and_that_on_the_rest(bill: Json) -
 def test_the_embedded_model_is_a_component_with_the_hash_of_its_file(bill: Json) -> None:
     (model,) = (entry for entry in bill["components"] if entry["type"] == "machine-learning-model")
     assert model["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256((ROOT / MODEL).read_bytes()).hexdigest()}]
+
+
+def test_the_chart_library_is_a_component_with_its_version_and_the_hash_of_its_file(bill: Json) -> None:
+    (library,) = (entry for entry in bill["components"] if entry["bom-ref"] == CHARTS)
+    assert library == chart_library((ROOT / CHARTS).read_bytes())
+    assert library["purl"] == "pkg:npm/uplot@1.6.32"
+
+
+def test_a_chart_library_that_does_not_say_its_version_is_refused() -> None:
+    with pytest.raises(InvalidSbom, match="does not say which version"):
+        chart_library(b"var uPlot=function(){}")
 
 
 def test_the_bill_names_no_path_of_this_machine(bill: Json) -> None:
