@@ -39,7 +39,7 @@ BOUNDED_FIELDS = frozenset(
 )  # fmt: skip
 FIELDS = BOUNDED_FIELDS | frozenset(
     {
-        "answers", "asked", "attempt", "attempts", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
+        "answers", "asked", "attempt", "attempts", "budget", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
         "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "lines", "link", "model", "notice", "output_tokens", "passages",
         "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "sessions", "subject", "threshold",
         "turns", "unchanged",

@@ -32,6 +32,7 @@ EACH = "*"
 Scope = Literal["all", "tenant", "principal", "agent", "model"]
 PeriodKind = Literal["day", "week", "month", "year"]
 Over = Literal["extract", "refuse"]
+State = Literal["open", "soft", "hard", "refused"]
 Fraction = Annotated[Decimal, Field(gt=0, le=10, decimal_places=4, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Of = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -168,6 +169,13 @@ def budgets_of(spender: Spender) -> Sequence[tuple[str, Budget]]:
     """The budgets that a call of `spender` counts against, each with its counter, in the order of the counters."""
     counted = ((budget.counter(spender), budget) for budget in budget_file().budgets)
     return sorted(((counter, budget) for counter, budget in counted if counter is not None), key=lambda pair: pair[0])
+
+
+def state_at(part: Decimal, steps: _Steps) -> State:
+    """What follows where this part of the amount is spent."""
+    if steps.hard_at is not None and part >= steps.hard_at:
+        return "refused" if steps.over == "refuse" else "hard"
+    return "soft" if steps.soft_at is not None and part >= steps.soft_at else "open"
 
 
 def period_at(period: PeriodKind, time_zone: str, at: datetime) -> BudgetPeriod:

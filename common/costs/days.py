@@ -11,7 +11,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from common.database.tables import ledger_days, ledger_entries
 
@@ -59,6 +59,11 @@ class DaySums:
 KEY = tuple(field.name for field in fields(DayKey))
 SUMS = tuple(field.name for field in fields(DaySums))
 _sums_of_row = attrgetter(*SUMS)
+
+# Made once: to build such a statement takes longer than to run it.
+_IS_DAY = and_(*(ledger_days.c[name] == bindparam(f"of_{name}") for name in KEY))
+_SUMS_OF_DAY = select(*(ledger_days.c[name] for name in SUMS)).where(_IS_DAY)
+_DAY = update(ledger_days).where(_IS_DAY)
 
 
 def count_days(connection: Connection, entries: Iterable["LedgerEntry"]) -> None:
@@ -133,19 +138,19 @@ def _sums(entry: "LedgerEntry") -> DaySums:
 
 def _add(connection: Connection, key: DayKey, sums: DaySums) -> None:
     """PostgreSQL adds in the statement; SQLite, which keeps decimals as text, under the lock that its writer has."""
-    names: dict[str, Any] = {name: getattr(key, name) for name in KEY}  # Any: values of many columns
+    values: dict[str, Any] = {name: getattr(key, name) for name in KEY}  # Any: values of many columns
     new: dict[str, Any] = {name: getattr(sums, name) for name in SUMS}
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql
 
-        upsert = postgresql.insert(ledger_days).values(**names, **new)
+        upsert = postgresql.insert(ledger_days)
         added = {name: ledger_days.c[name] + upsert.excluded[name] for name in SUMS}
-        connection.execute(upsert.on_conflict_do_update(index_elements=KEY, set_=added))
+        connection.execute(upsert.on_conflict_do_update(index_elements=KEY, set_=added), values | new)
         return
-    is_it = and_(*(ledger_days.c[name] == value for name, value in names.items()))
-    before = connection.execute(select(*(ledger_days.c[name] for name in SUMS)).where(is_it)).one_or_none()
+    where = {f"of_{name}": value for name, value in values.items()}
+    before = connection.execute(_SUMS_OF_DAY, where).one_or_none()
     if before is None:
-        connection.execute(insert(ledger_days).values(**names, **new))
+        connection.execute(insert(ledger_days), values | new)
     else:
         total = DaySums(**dict(zip(SUMS, _sums_of_row(before), strict=True))) + sums
-        connection.execute(update(ledger_days).where(is_it).values({name: getattr(total, name) for name in SUMS}))
+        connection.execute(_DAY, where | {name: getattr(total, name) for name in SUMS})

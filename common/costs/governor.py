@@ -15,13 +15,24 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, insert, select, update
 
-from common.costs.budgets import Budget, BudgetPeriod, CloudBudgetSteps, Spender, budget_file, budgets_of, period_at
+from common.costs.budget_notices import announce
+from common.costs.budgets import (
+    Budget,
+    BudgetPeriod,
+    Spender,
+    State,
+    budget_file,
+    budgets_of,
+    period_at,
+    state_at,
+)
 from common.costs.ledger import LOST, Lane, LedgerEntry, add
 from common.database.engine import read, write
 from common.database.tables import budget_holds, budget_periods, ledger_entries, open_calls
 from common.logging import component_logger
+from common.metrics import metrics_collector
 from common.problems import QuotaExceeded
 
 if TYPE_CHECKING:
@@ -32,10 +43,33 @@ LAPSED_AT_ONCE = 100
 CLOUD = "cloud"
 CLOUD_ZONE = "America/Los_Angeles"  # Google's months begin there, https://cloud.google.com/billing/docs/how-to/budgets
 
-State = Literal["open", "soft", "hard", "refused"]
+Place = tuple[str, datetime]
+"""A counter, and when its period begins."""
+
 _ORDER: tuple[State, ...] = ("open", "soft", "hard", "refused")
 
 log = component_logger("cost")
+
+# Made once: to build such a statement takes longer than to run it. They find a few periods too many, no harm done.
+_counters: BindParameter[str] = bindparam("counters", expanding=True)
+_since: BindParameter[datetime] = bindparam("since", expanding=True)
+_LOCKED = (
+    select(budget_periods.c.counter, budget_periods.c.starts_at, budget_periods.c.spent_usd)
+    .where(budget_periods.c.counter.in_(_counters), budget_periods.c.starts_at.in_(_since))
+    .order_by(budget_periods.c.counter, budget_periods.c.starts_at)
+)
+_HOLDS = (
+    select(budget_holds.c.counter, budget_holds.c.starts_at, budget_holds.c.amount_usd)
+    .join(open_calls, open_calls.c.id == budget_holds.c.open_call)
+    .where(
+        budget_holds.c.counter.in_(_counters),
+        budget_holds.c.starts_at.in_(_since),
+        open_calls.c.lapses_at > bindparam("now"),
+    )
+)
+_SPENT = update(budget_periods).where(
+    (budget_periods.c.counter == bindparam("of_counter")) & (budget_periods.c.starts_at == bindparam("from_start"))
+)
 
 
 class BudgetSpent(QuotaExceeded):
@@ -105,13 +139,14 @@ class Use:
 
     @property
     def state(self) -> State:
-        return _state_at(self.spent_usd / self.budget.amount_usd, self.budget)
+        return state_at(self.spent_usd / self.budget.amount_usd, self.budget)
 
 
 def stance(connection: Connection, spender: Spender, now: datetime) -> Stance:
     """The worst state among the budgets of `spender` and Google's."""
     worst = _cloud_stance(connection, now)
     for use in uses(connection, budgets_of(spender), now):
+        metrics_collector.set_budget_used(use.budget.id, float(use.spent_usd / use.budget.amount_usd))
         if _ORDER.index(use.state) > _ORDER.index(worst.state):
             worst = Stance(state=use.state, budget=use.budget.id, resets_at=use.period.resets_at)
     return worst
@@ -127,31 +162,40 @@ def open_call(engine: Engine, call: CallToMake, now: datetime, lapses_at: dateti
     """
     _lapse_now_and_then(engine, now)
     with write(engine) as connection:
-        holds = _checked(connection, call, now)
+        try:
+            holds = _checked(connection, call, now)
+        except BudgetSpent as error:
+            metrics_collector.record_budget_decision("hard" if error.over == "extract" else "refused")
+            raise
         row = {name: getattr(call, name) for name in CallToMake.__slots__}
         connection.execute(insert(open_calls).values(**row, opened_at=now, lapses_at=lapses_at))
         if holds and call.bound_usd is not None:
             amount = {"open_call": call.id, "amount_usd": call.bound_usd}
-            rows = [{"counter": counter, "starts_at": starts_at, **amount} for counter, starts_at in holds.items()]
+            rows = [{"counter": counter, "starts_at": starts_at, **amount} for counter, starts_at in holds]
             connection.execute(insert(budget_holds), rows)
 
 
 def count_spent(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     """Count what `entries`, which are in the ledger by now, cost against their budgets. In the same transaction."""
-    amounts: defaultdict[tuple[str, datetime], Decimal] = defaultdict(Decimal)
-    of_counter: dict[str, list[Budget]] = defaultdict(list)
+    amounts: defaultdict[Place, Decimal] = defaultdict(Decimal)
+    of_place: dict[Place, list[Budget]] = {}
     for entry in entries:
         spender = Spender(tenant=entry.tenant, principal=entry.principal, agent=entry.agent, model=entry.model_asked)
-        counted = budgets_of(spender)
-        for counter, budget in dict(counted).items():  # one of those that share a counter
-            amounts[counter, budget.period_at(entry.created_at).starts_at] += entry.counted_usd
-            of_counter[counter] = [one for name, one in counted if name == counter]
-    for (counter, starts_at), amount in sorted(amounts.items()):
-        before, is_new = _locked(connection, of_counter[counter][0], counter, starts_at)
-        # A new counter has been added up from the ledger, where the entries are already.
-        after = before if is_new else before + amount
-        connection.execute(update(budget_periods).where(_is_it(counter, starts_at)).values(spent_usd=after))
-        _announce(of_counter[counter], after - amount, after)
+        for place, budgets in _places(spender, entry.created_at).items():
+            amounts[place] += entry.counted_usd
+            of_place[place] = budgets
+    if not amounts:
+        return
+    locked = _locked(connection, {place: of_place[place][0] for place in sorted(amounts)})
+    # A new counter has been added up from the ledger, where the entries are already.
+    after = {place: spent if is_new else spent + amounts[place] for place, (spent, is_new) in locked.items()}
+    connection.execute(
+        _SPENT,
+        [{"of_counter": counter, "from_start": start, "spent_usd": usd} for (counter, start), usd in after.items()],
+    )
+    for place, usd in after.items():
+        for budget in of_place[place]:
+            announce(connection, budget, *place, spent_usd=(usd - amounts[place], usd))
 
 
 def uses(connection: Connection, counted: Sequence[tuple[str, Budget]], now: datetime) -> Iterator[Use]:
@@ -161,7 +205,8 @@ def uses(connection: Connection, counted: Sequence[tuple[str, Budget]], now: dat
         spent = connection.scalar(select(budget_periods.c.spent_usd).where(_is_it(counter, period.starts_at)))
         if spent is None:
             spent = _added_up(connection, budget, counter, period)
-        held = _held(connection, counter, period.starts_at, now)
+        place = (counter, period.starts_at)
+        held = _held(connection, [place], now)[place]
         yield Use(budget=budget, counter=counter, period=period, spent_usd=spent, held_usd=held)
 
 
@@ -175,31 +220,39 @@ def lapse(engine: Engine, now: datetime) -> int:
         rows = connection.execute(due.with_for_update(skip_locked=True)).mappings().all()
         add(connection, [_lost(row, now) for row in rows])
     if rows:
-        log.warning("calls.lost", entries=len(rows))
+        log.warning("calls.lost", count=len(rows))
     return len(rows)
 
 
-def _checked(connection: Connection, call: CallToMake, now: datetime) -> Mapping[str, datetime]:
-    """The counters that the call counts against with the begin of their periods; locked until the end of `connection`.
+def _checked(connection: Connection, call: CallToMake, now: datetime) -> list[Place]:
+    """Where the call is counted; locked until the end of the transaction.
 
     Raises:
         BudgetSpent: one has no room for it.
     """
-    counted = budgets_of(call.spender)
-    holds: dict[str, datetime] = {}
     _refuse_by(_cloud_stance(connection, now), now)
-    for counter, budget in counted:
-        period = budget.period_at(now)
-        spent, _ = _locked(connection, budget, counter, period.starts_at)
-        holds[counter] = period.starts_at
-        if budget.limit_usd is None:
-            continue
-        held = _held(connection, counter, period.starts_at, now)
-        if call.bound_usd is None:
-            log.warning("budget.unpriced", model=call.model_asked, provider=call.provider)
-        if call.bound_usd is None or spent + held + call.bound_usd > budget.limit_usd:
-            raise BudgetSpent(budget=budget.id, over=budget.over, resets_at=period.resets_at, now=now)
-    return holds
+    places = _places(call.spender, now)
+    locked = _locked(connection, {place: budgets[0] for place, budgets in places.items()})
+    held = _held(connection, places, now)
+    for place, (spent, _) in locked.items():
+        for budget in places[place]:
+            metrics_collector.set_budget_used(budget.id, float(spent / budget.amount_usd))
+            if budget.limit_usd is None:
+                continue
+            if call.bound_usd is None:
+                log.warning("budget.unpriced", model=call.model_asked, provider=call.provider)
+            if call.bound_usd is None or spent + held[place] + call.bound_usd > budget.limit_usd:
+                resets_at = budget.period_at(now).resets_at
+                raise BudgetSpent(budget=budget.id, over=budget.over, resets_at=resets_at, now=now)
+    return list(locked)
+
+
+def _places(spender: Spender, at: datetime) -> dict[Place, list[Budget]]:
+    """Where a call at that time is counted, in the order in which transactions lock, with the budgets that share it."""
+    places: dict[Place, list[Budget]] = {}
+    for counter, budget in budgets_of(spender):
+        places.setdefault((counter, budget.period_at(at).starts_at), []).append(budget)
+    return places
 
 
 def _cloud_stance(connection: Connection, now: datetime) -> Stance:
@@ -208,8 +261,9 @@ def _cloud_stance(connection: Connection, now: datetime) -> Stance:
     part = fraction_spent(connection, now)
     if part is None:
         return Stance()
+    metrics_collector.set_budget_used(CLOUD, float(part))
     return Stance(
-        state=_state_at(part, budget_file().cloud_budget),
+        state=state_at(part, budget_file().cloud_budget),
         budget=CLOUD,
         resets_at=period_at("month", CLOUD_ZONE, now).resets_at,
     )
@@ -225,21 +279,19 @@ def _refuse_by(cloud: Stance, now: datetime) -> None:
         raise BudgetSpent(budget=CLOUD, over=over, resets_at=cloud.resets_at, now=now)
 
 
-def _state_at(part: Decimal, steps: Budget | CloudBudgetSteps) -> State:
-    if steps.hard_at is not None and part >= steps.hard_at:
-        return "refused" if steps.over == "refuse" else "hard"
-    return "soft" if steps.soft_at is not None and part >= steps.soft_at else "open"
-
-
-def _locked(connection: Connection, budget: Budget, counter: str, starts_at: datetime) -> tuple[Decimal, bool]:
-    """What is spent, locked until the end of the transaction; and whether the counter is new, added up just now.
-
-    Of two transactions that make it at once one waits, and finds the other's.
+def _locked(connection: Connection, places: Mapping[Place, Budget]) -> dict[Place, tuple[Decimal, bool]]:
+    """What is spent at each place, locked until the end of the transaction; and whether its counter is new, added up
+    just now. `places` come in order, so that two transactions never wait for each other.
     """
-    query = select(budget_periods.c.spent_usd).where(_is_it(counter, starts_at)).with_for_update()
-    spent = connection.scalar(query)
-    if spent is not None:
-        return spent, False
+    if not places:
+        return {}
+    query = _LOCKED.with_for_update() if connection.dialect.name == "postgresql" else _LOCKED
+    known = {(row.counter, row.starts_at): (row.spent_usd, False) for row in connection.execute(query, _names(places))}
+    return {place: known.get(place) or _made(connection, budget, *place) for place, budget in places.items()}
+
+
+def _made(connection: Connection, budget: Budget, counter: str, starts_at: datetime) -> tuple[Decimal, bool]:
+    """A counter that was not there. Of two transactions that make it at once one waits, and finds the other's."""
     from sqlalchemy.dialects import postgresql, sqlite
 
     inserting = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
@@ -248,6 +300,7 @@ def _locked(connection: Connection, budget: Budget, counter: str, starts_at: dat
     insert_once = inserting(budget_periods).values(**row).on_conflict_do_nothing()
     if connection.scalar(insert_once.returning(budget_periods.c.counter)) is not None:
         return spent, True
+    query = select(budget_periods.c.spent_usd).where(_is_it(counter, starts_at)).with_for_update()
     return connection.execute(query).scalar_one(), False
 
 
@@ -267,13 +320,20 @@ def _added_up(connection: Connection, budget: Budget, counter: str, period: Budg
     return sum((Decimal(cost) * count for cost, count in connection.execute(query)), Decimal(0))
 
 
-def _held(connection: Connection, counter: str, starts_at: datetime, now: datetime) -> Decimal:
-    query = (
-        select(budget_holds.c.amount_usd)
-        .join(open_calls, open_calls.c.id == budget_holds.c.open_call)
-        .where(budget_holds.c.counter == counter, budget_holds.c.starts_at == starts_at, open_calls.c.lapses_at > now)
-    )
-    return sum(connection.scalars(query), Decimal(0))
+def _held(connection: Connection, places: Iterable[Place], now: datetime) -> dict[Place, Decimal]:
+    """What calls that have not lapsed hold at each place."""
+    held = dict.fromkeys(places, Decimal(0))
+    if held:
+        for row in connection.execute(_HOLDS, {**_names(held), "now": now}):
+            if (row.counter, row.starts_at) in held:
+                held[row.counter, row.starts_at] += row.amount_usd
+    return held
+
+
+def _names(places: Iterable[Place]) -> dict[str, list[str] | list[datetime]]:
+    """Values of the statements above."""
+    counters, starts = zip(*places, strict=True)
+    return {"counters": list(counters), "since": list(set(starts))}
 
 
 def _is_it(counter: str, starts_at: datetime) -> "ColumnElement[bool]":
@@ -300,14 +360,6 @@ def _lost(row: "RowMapping", now: datetime) -> LedgerEntry:
         content_mark=row["id"],
         open_call=row["id"],
     )
-
-
-def _announce(budgets: Iterable[Budget], before: Decimal, after: Decimal) -> None:
-    """Tell of each part of a budget that this brings it to or above."""
-    for budget in budgets:
-        for part in budget.notices_at:
-            if before < part * budget.amount_usd <= after:
-                log.warning("budget.reached", budget=budget.id, share=float(part))
 
 
 _lapsing = threading.Lock()

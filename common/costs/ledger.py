@@ -104,12 +104,9 @@ def add(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     new = list(entries)
     if not new:
         return
-    new += _taken_back(connection, new)
+    new += _closed(connection, new)
     connection.execute(insert(ledger_entries), [{name: getattr(entry, name) for name in COLUMNS} for entry in new])
     count_days(connection, new)
-    opened = [entry.open_call for entry in new if entry.open_call is not None]
-    if opened:
-        connection.execute(delete(open_calls).where(open_calls.c.id.in_(opened)))
     count_spent(connection, new)
 
 
@@ -185,18 +182,18 @@ def cost_of(connection: Connection, request_id: str) -> Decimal | None:
     return sum((cost for cost in costs if cost is not None), Decimal(0))
 
 
-def _taken_back(connection: Connection, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """Reversals of the "lost" entries of calls that were given up too early: their true entry has come after all.
+def _closed(connection: Connection, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """Close the open calls of `entries`. Where one has lapsed, its true entry has come after all: reversals of the
+    entries "lost" that were made of those.
 
     A lost entry has its open call's id as its `content_mark`, which no other entry has.
     """
     opened = {entry.open_call: entry.created_at for entry in entries if entry.open_call is not None}
     if not opened:
         return []
-    is_theirs = (ledger_entries.c.content_mark.in_(opened), ledger_entries.c.outcome == LOST)
-    still_open = set(connection.scalars(select(open_calls.c.id).where(open_calls.c.id.in_(opened))))
-    if still_open == set(opened):
+    if connection.execute(delete(open_calls).where(open_calls.c.id.in_(opened))).rowcount == len(opened):
         return []
+    is_theirs = (ledger_entries.c.content_mark.in_(opened), ledger_entries.c.outcome == LOST)
     request_ids = {entry.request_id for entry in entries}
     query = select(ledger_entries).where(ledger_entries.c.request_id.in_(request_ids), *is_theirs)
     return [_reversal(_entry_of(row._mapping), row.id, opened[row.content_mark]) for row in connection.execute(query)]

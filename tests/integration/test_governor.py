@@ -1,22 +1,27 @@
 """What is held of budgets before calls are made, and counted after them, on both databases."""
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, insert, select
 
 from common.costs import budgets, governor
+from common.costs.budget_notices import tell_of_budgets
 from common.costs.budgets import Budget, BudgetFile, Spender, budgets_of
 from common.costs.days import added_up, day_rows
 from common.costs.governor import BudgetSpent, CallToMake, Stance, lapse, open_call, stance, uses
 from common.costs.ledger import LOST, LedgerEntry, add, reverse
 from common.database.engine import read, write
-from common.database.tables import budget_holds, cloud_budgets, ledger_entries, open_calls
+from common.database.tables import budget_holds, cloud_budgets, ledger_entries, notices, open_calls
+from tests import servers
 from tests.budget_files import budget, call_to_make
+from tests.instance import instance
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LAPSES = NOW + timedelta(minutes=2)
@@ -300,3 +305,31 @@ def test_two_budgets_of_one_scope_and_period_count_once(database: Engine, allow:
 def test_a_budget_knows_its_own_calls_only() -> None:
     one = Budget.model_validate(budget(scope="agent", of="*"))
     assert one.counter(Spender(tenant="t", principal="p", agent=None, model="m")) is None
+
+
+def test_each_part_of_a_budget_that_is_reached_is_told_once(database: Engine, allow: Allow) -> None:
+    allow(budget(notices_at=["0.5", "0.8", "1"]))
+    for usd in ("0.3", "0.55", "0.05", "0.2"):
+        with write(database) as connection:
+            add(connection, [entry_of(call_to_make(), usd)])
+    with read(database) as connection:
+        put = [
+            json.loads(text) for text in connection.scalars(select(notices.c.payload).order_by(notices.c.created_at))
+        ]
+    assert [one["subject"] for one in put] == ["Budget all: 80 % is spent", "Budget all: 100 % is spent"]
+    assert "The cheap lane answers now." in put[0]["lines"][1]
+    assert "Answers come from the documents alone now." in put[1]["lines"][1]
+
+
+def test_what_is_told_is_delivered_after_the_transaction(database: Engine, allow: Allow, tmp_path: Path) -> None:
+    allow(budget(notices_at=["0.5"]))
+    with instance(tmp_path, DATABASE_URL=database.url.render_as_string(hide_password=False)):
+        with write(database) as connection:
+            add(connection, [entry_of(call_to_make(), "0.6")])
+        tell_of_budgets()
+
+        def sent() -> object:
+            with read(database) as connection:
+                return connection.scalar(select(notices.c.sent_at))
+
+        assert servers.wait_for(sent, "the notice to be sent")
