@@ -99,6 +99,8 @@ class MetricsCollector:
         self._model_tokens = self._counter(catalogue.MODEL_TOKENS)
         self._model_cost = self._counter(catalogue.MODEL_COST)
         self._model_unpriced = self._counter(catalogue.MODEL_UNPRICED)
+        self._budget_used = self._gauge(catalogue.BUDGET_USED)
+        self._budget_decisions = self._counter(catalogue.BUDGET_DECISIONS)
         self._gen_ai_duration = self._histogram(catalogue.GEN_AI_DURATION)
         self._gen_ai_token_usage = self._histogram(catalogue.GEN_AI_TOKEN_USAGE)
         self._provider_errors = self._counter(catalogue.PROVIDER_ERRORS)
@@ -187,6 +189,14 @@ class MetricsCollector:
         self._degraded.inc((part,))
 
     # Models
+
+    def set_budget_used(self, budget: str, ratio: float) -> None:
+        """`budget` is its id, or "cloud"; `ratio` is 1 where all of it is spent."""
+        self._budget_used.set((budget,), ratio)
+
+    def record_budget_decision(self, outcome: str) -> None:
+        """What budgets left a question or a paid call: open, soft (the cheap lane), hard (no paid call) or refused."""
+        self._budget_decisions.inc((outcome,))
 
     @_guarded
     def record_model_call(

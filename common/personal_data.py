@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select
 
+from common.costs.answers import forget_questions
 from common.database.engine import read
 from common.database.tables import api_keys, documents, idempotent_answers, sessions, subject_marks, turns
 from common.knowledge.repair import slices
@@ -113,13 +114,15 @@ def give_out(connection: Connection, sealer: Sealer, tenant: str, found: Holding
 
 
 def delete_turns(connection: Connection, tenant: str, uids: Sequence[str]) -> Deleted:
-    """Delete up to `BATCH` turns with their marks, and sessions that are left without any."""
+    """Delete up to `BATCH` turns with their marks and their questions', and sessions that are left without any."""
     touched = select(turns.c.session_id).where(turns.c.tenant == tenant, turns.c.uid.in_(uids)).distinct()
     session_ids = connection.execute(touched).scalars().all()
     # On PostgreSQL a turn could come into a session between the look at its turns and its end: it waits now.
     held = select(sessions.c.id).where(sessions.c.id.in_(session_ids)).order_by(sessions.c.id).with_for_update()
     connection.execute(held)
-    gone = connection.execute(delete(turns).where(turns.c.tenant == tenant, turns.c.uid.in_(uids))).rowcount
+    ours = (turns.c.tenant == tenant) & turns.c.uid.in_(uids)
+    forget_questions(connection, connection.execute(select(turns.c.request_id).where(ours)).scalars().all())
+    gone = connection.execute(delete(turns).where(ours)).rowcount
     forget_marks(connection, TURNS, uids)
     empty = sessions.c.id.in_(session_ids) & ~select(turns.c.id).where(turns.c.session_id == sessions.c.id).exists()
     return Deleted(sessions=connection.execute(delete(sessions).where(empty)).rowcount, turns=gone)
@@ -141,8 +144,11 @@ def delete_sessions_before(connection: Connection, before: datetime) -> Deleted:
     ids = connection.execute(old.with_for_update(skip_locked=True)).scalars().all()
     if not ids:
         return Deleted(sessions=0, turns=0)
-    uids = connection.execute(select(turns.c.uid).where(turns.c.session_id.in_(ids))).scalars().all()
+    held = connection.execute(select(turns.c.uid, turns.c.request_id).where(turns.c.session_id.in_(ids))).all()
+    uids = [row.uid for row in held]
     forget_marks(connection, TURNS, uids)
+    for some in slices([row.request_id for row in held]):
+        forget_questions(connection, some)
     connection.execute(delete(turns).where(turns.c.session_id.in_(ids)))
     return Deleted(
         sessions=connection.execute(delete(sessions).where(sessions.c.id.in_(ids))).rowcount, turns=len(uids)

@@ -2,13 +2,21 @@
 
 import math
 from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal, Protocol
 
 from common.problems import AssistantError
 
+Lane = Literal["default", "cheap"]
+
 CHARACTERS_A_TOKEN = 4  # English prose; close enough for a budget, and no tokenizer is loaded for it
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens `text` has."""
+    return -(-len(text) // CHARACTERS_A_TOKEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +62,8 @@ class ChatRequest:
     """One call: `instruction` is ours, `history` and `question` are the user's, `passages` are data.
 
     `json_schema` asks for a JSON document of that shape. `timeout_seconds` bounds the call, retries included.
-    `conversation` is never sent: it tells the PII shield which calls belong together ("": this one stands alone).
+    `conversation` and `meter` are never sent: the one tells the PII shield which calls belong together ("": this one
+    stands alone), the other is told of each attempt.
     """
 
     instruction: str
@@ -65,8 +74,9 @@ class ChatRequest:
     max_output_tokens: int = 1024
     temperature: float = 0.0
     timeout_seconds: float = 20.0
-    lane: Literal["default", "cheap"] = "default"
+    lane: Lane = "default"
     conversation: str = ""
+    meter: "Meter | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +99,23 @@ class ChatChunk:
     answer: ChatAnswer | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One call over the network, under way. `answer` is what came back, as soon as it is there."""
+
+    answer: ChatAnswer | None = None
+
+
+class Meter(Protocol):
+    """Told of each attempt at a paid call, so that none is made that must not be, and none is forgotten."""
+
+    def attempt(self, request: ChatRequest, *, provider: str, model: str) -> AbstractContextManager[Attempt]:
+        """Around one attempt at `request`, which is what is sent, placeholders for personal data included.
+
+        Entering may raise what forbids the call. An error of the call passes through.
+        """
+
+
 class ChatModel(Protocol):
     """A model that answers. Safe to use from several threads.
 
@@ -103,6 +130,9 @@ class ChatModel(Protocol):
     def model(self) -> str:
         """The model asked for on the default lane."""
 
+    def model_on(self, lane: Lane) -> str:
+        """The model asked for on `lane`."""
+
     def generate(self, request: ChatRequest) -> ChatAnswer: ...
 
     def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]: ...
@@ -112,8 +142,10 @@ class ModelError(AssistantError):
     """The model gave no usable answer. Queries answer without it and say so (`degraded: ["model"]`).
 
     `answer` is there when the provider billed the call all the same: its `usage`, `model` and `asked` belong in
-    the ledger, its text is empty. `retry_after_seconds` is the wait that the provider asked for. `is_outage`
-    tells whether the provider failed, so that asking again later may help, or did its part.
+    the ledger, its text is empty. `is_unbilled` tells that it was surely not billed: refused with a status (Google
+    charges for no request that fails so, https://ai.google.dev/gemini-api/docs/billing), or never sent. Without
+    either nobody knows. `retry_after_seconds` is the wait that the provider asked for. `is_outage` tells whether the
+    provider failed, so that asking again later may help, or did its part.
     """
 
     type = "/problems/model-unavailable"
@@ -122,11 +154,17 @@ class ModelError(AssistantError):
     is_outage: ClassVar[bool] = True
 
     def __init__(
-        self, detail: str | None = None, *, answer: ChatAnswer | None = None, retry_after_seconds: float | None = None
+        self,
+        detail: str | None = None,
+        *,
+        answer: ChatAnswer | None = None,
+        is_unbilled: bool = False,
+        retry_after_seconds: float | None = None,
     ) -> None:
         wait = {} if retry_after_seconds is None else {"Retry-After": str(math.ceil(retry_after_seconds))}
         super().__init__(detail, headers=wait)
         self.answer = answer
+        self.is_unbilled = is_unbilled
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from common.knowledge.chunks import Block, blocks
 from common.knowledge.sentences import split_sentences
-from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, Evidence, Passage
+from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, Evidence, Lane, Passage
 from common.llm.draft import Draft, DraftCitation
 
 NAME = "extractive"
@@ -46,6 +46,9 @@ class ExtractiveModel:
     def __init__(self, *, answer_words: int = 150) -> None:
         """`answer_words` is the length of the longest answer, in words, its marks included."""
         self._answer_words = answer_words
+
+    def model_on(self, _lane: Lane) -> str:
+        return NAME
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
         """A `Draft` as JSON: up to three documents, the best-supported first; not answered below `THRESHOLD`."""

@@ -12,6 +12,7 @@ from common.llm.chat import (
     ChatAnswer,
     ChatChunk,
     ChatRequest,
+    Lane,
     ModelAnswerUnusable,
     ModelError,
     ModelRefusedCredentials,
@@ -86,6 +87,9 @@ class GeminiModel:
     @property
     def model(self) -> str:
         return self._models["default"]
+
+    def model_on(self, lane: Lane) -> str:
+        return self._models[lane]
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
         asked, started = self._models[request.lane], time.monotonic()
@@ -212,16 +216,16 @@ def _failure(error: Exception) -> ModelError:
     match error:
         case APIError():
             return refusal(error.code, retry_after_seconds=retry_delay_seconds(error.details))
-        case httpx2.ConnectTimeout():
-            return ModelError("The model's provider cannot be reached.")
+        case httpx2.ConnectTimeout() | httpx2.ConnectError() | TransportError():
+            return ModelError("The model's provider cannot be reached.", is_unbilled=True)
         case httpx2.TimeoutException():
             return ModelTimeout()
-        case httpx2.HTTPError() | TransportError():
+        case httpx2.HTTPError():
             return ModelError("The connection to the model's provider broke.")
         case ValueError() | TypeError() | AttributeError() | LookupError():
             return ModelAnswerUnusable("The model's provider sent an answer that cannot be read.")
         case _:
-            return ModelRefusedCredentials("There are no credentials for the model's provider.")
+            return ModelRefusedCredentials("There are no credentials for the model's provider.", is_unbilled=True)
 
 
 def _set_deadline(request: Any) -> None:

@@ -16,6 +16,7 @@ from common.llm.chat import (
     ChatAnswer,
     ChatChunk,
     ChatRequest,
+    Lane,
     ModelAnswerUnusable,
     ModelError,
     ModelTimeout,
@@ -51,6 +52,9 @@ class GeminiLegacyModel:
     @property
     def model(self) -> str:
         return self._models["default"]
+
+    def model_on(self, lane: Lane) -> str:
+        return self._models[lane]
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
         asked, started = self._models[request.lane], time.monotonic()

@@ -118,10 +118,12 @@ def refusal(status: int, *, retry_after_seconds: float | None = None) -> ModelEr
     if status in _TIMED_OUT:
         return ModelTimeout(retry_after_seconds=retry_after_seconds)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return ModelOverQuota(retry_after_seconds=retry_after_seconds)
+        return ModelOverQuota(is_unbilled=True, retry_after_seconds=retry_after_seconds)
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return ModelRefusedCredentials(f"The model's provider answered {status}.")
-    return ModelError(f"The model's provider answered {status}.", retry_after_seconds=retry_after_seconds)
+        return ModelRefusedCredentials(f"The model's provider answered {status}.", is_unbilled=True)
+    return ModelError(
+        f"The model's provider answered {status}.", is_unbilled=True, retry_after_seconds=retry_after_seconds
+    )
 
 
 def retry_delay_seconds(error: object) -> float | None:

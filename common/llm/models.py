@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from common.llm.chat import ChatModel
+from common.llm.metering import MeteredModel
 from common.llm.resilience import Policy, ResilientModel
 from common.once import once
 from common.settings import InvalidSettings, Settings, settings
@@ -35,7 +36,8 @@ def build_chat_model(settings: Settings) -> ChatModel:
 
         return ExtractiveModel(answer_words=settings.answer_words)
     is_legacy = settings.gemini_sdk == "google-generativeai"
-    model = ResilientModel(_legacy_gemini(settings) if is_legacy else _gemini(settings), _policy(settings))
+    metered = MeteredModel(_legacy_gemini(settings) if is_legacy else _gemini(settings))  # innermost: each attempt
+    model = ResilientModel(metered, _policy(settings))
     if not settings.pii_shield:
         return model
     from common.llm.shield import ShieldedModel, shield_key

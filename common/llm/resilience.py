@@ -22,7 +22,7 @@ from tenacity import (
 )
 from tenacity.stop import stop_base
 
-from common.llm.chat import ChatAnswer, ChatChunk, ChatModel, ChatRequest, ModelError
+from common.llm.chat import ChatAnswer, ChatChunk, ChatModel, ChatRequest, Lane, ModelError
 from common.logging import get_logger
 from common.metrics import metrics_collector
 
@@ -91,7 +91,7 @@ class Breaker:
                 return False
             opened = self._storage.opened_at
             if self._is_trying or (opened is not None and datetime.now(UTC) < opened + self._rest):
-                raise ModelError("The model is left alone for a while after repeated failures.")
+                raise ModelError("The model is left alone for a while after repeated failures.", is_unbilled=True)
             self._is_trying = True
             return True
 
@@ -192,6 +192,9 @@ class ResilientModel:
     @property
     def model(self) -> str:
         return self._model.model
+
+    def model_on(self, lane: Lane) -> str:
+        return self._model.model_on(lane)
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
         lane = self._lanes[request.lane]

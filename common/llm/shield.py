@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from common.invisible import visible
-from common.llm.chat import ChatAnswer, ChatChunk, ChatModel, ChatRequest, Passage
+from common.llm.chat import ChatAnswer, ChatChunk, ChatModel, ChatRequest, Lane, Passage
 from common.llm.shield_addresses import addresses
 from common.llm.shield_identity import birth_dates, id_numbers
 from common.llm.shield_names import Names, names_in
@@ -78,6 +78,9 @@ class ShieldedModel:
     def model(self) -> str:
         return self._model.model
 
+    def model_on(self, lane: Lane) -> str:
+        return self._model.model_on(lane)
+
     def generate(self, request: ChatRequest) -> ChatAnswer:
         hidden, placeholders = self._hidden(request)
         return _restored(self._model.generate(hidden), placeholders, request)
@@ -94,6 +97,10 @@ class ShieldedModel:
                 else:
                     answer = _restored(chunk.answer, placeholders, request)
                     yield ChatChunk(text=text + restoration.end(), answer=answer)
+
+    def sent(self, request: ChatRequest) -> ChatRequest:
+        """`request` as it would be sent."""
+        return self._hidden(request)[0]
 
     def _hidden(self, request: ChatRequest) -> tuple[ChatRequest, Placeholders]:
         """`request` with placeholders, and what they stand for."""

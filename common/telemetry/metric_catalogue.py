@@ -146,6 +146,17 @@ MODEL_COST = _counter("assistant_model_cost_usd_total", "Known cost of model cal
 MODEL_UNPRICED = _counter(
     "assistant_model_unpriced_calls_total", "Model calls that used tokens and whose cost is not known.", MODEL
 )
+BUDGET_USED = _gauge(
+    "assistant_budget_used_ratio",
+    "Part of a budget that is spent, as it was last looked at: of one that each has, for whom it was looked at last.",
+    Label("budget"),
+)  # fmt: skip
+BUDGET_DECISIONS = _counter(
+    "assistant_budget_decisions_total",
+    "Questions by what the budgets left them at their begin, and paid calls that a budget kept from being made.",
+    # open: all; soft: the cheap lane; hard: no paid call; refused: nothing
+    _one_of("outcome", "open", "soft", "hard", "refused"),
+)  # fmt: skip
 GEN_AI_DURATION = _histogram(
     "gen_ai_client_operation_duration_seconds", "Time of one call to a model, in seconds.",
     *GEN_AI, Label("error_type", most=60, is_optional=True), buckets=GEN_AI_SECONDS, exemplars=True,
@@ -236,7 +247,7 @@ CATALOGUE: tuple[Metric, ...] = (
     INTENTS, INTENT_CONFIDENCE, ROUTING_DURATION, RETRIEVAL_DURATION, RETRIEVAL_PASSAGES,
     CRITIQUE_ROUNDS, CRITIQUE_SCORE, CRITIQUES, AGENT_RUNS, AGENT_DURATION, REJECTIONS, DEGRADED,
     MODEL_CALLS, MODEL_TOKENS, MODEL_COST, MODEL_UNPRICED, GEN_AI_DURATION, GEN_AI_TOKEN_USAGE,
-    PROVIDER_ERRORS, BREAKER_STATE,
+    BUDGET_USED, BUDGET_DECISIONS, PROVIDER_ERRORS, BREAKER_STATE,
     DATABASE_CONNECTIONS, DATABASE_QUERY_DURATION, DATABASE_ERRORS,
     CACHE_REQUESTS, CACHE_OPERATIONS, CACHE_ENTRIES,
     VECTOR_QUERY_DURATION, KNOWLEDGE_DOCUMENTS, KNOWLEDGE_CHUNKS,

@@ -15,6 +15,7 @@ from functions.query.instructions import REVIEW
 
 CLEAR_WORDS = 150
 MAX_FAULTS = 5
+REVIEW_OUTPUT_TOKENS = 512
 
 
 class Scores(BaseModel):
@@ -39,6 +40,16 @@ class Critique:
     faults: tuple[str, ...]
 
 
+def review_request(question: str, drafted: str, passages: Sequence[Passage]) -> ChatRequest:
+    return ChatRequest(
+        instruction=REVIEW,
+        question=sections(question=question, draft=drafted),
+        passages=tuple(passages),
+        json_schema=SCHEMA,
+        max_output_tokens=REVIEW_OUTPUT_TOKENS,
+    )
+
+
 @trace_critique
 def critique(
     ask: Ask, question: str, grounded: Grounded, passages: Sequence[Passage]
@@ -50,15 +61,9 @@ def critique(
 
     Raises:
         ModelError: the model gave no usable review.
+        BudgetSpent: a budget does not allow it.
     """
-    request = ChatRequest(
-        instruction=REVIEW,
-        question=sections(question=question, draft=grounded.answer),
-        passages=tuple(passages),
-        json_schema=SCHEMA,
-        max_output_tokens=512,
-    )
-    answer = yield from ask.tools.generate("critique", request)
+    answer = yield from ask.tools.generate("critique", review_request(question, grounded.answer, passages))
     try:
         scores = Scores.model_validate_json(answer.text)
     except ValidationError:

@@ -11,10 +11,10 @@ from common.settings import settings
 from common.version import VERSION
 
 if TYPE_CHECKING:
-    from functions.query.models import QueryAnswer, QueryRequest
+    from functions.query.models import QueryAnswer, QueryPreview, QueryRequest
 
 
-def _answer(call: "Call[QueryRequest]") -> "QueryAnswer | EventStream":
+def _answer(call: "Call[QueryRequest]") -> "QueryAnswer | QueryPreview | EventStream":
     from functions.query.answering import answer  # numpy, SQLAlchemy and onnxruntime come with the first question
 
     return answer(call)
@@ -29,10 +29,10 @@ query = Function(
         Route(
             method="POST",
             path="/api/query",
-            summary="Answers a question with citations, confidence and cost.",
+            summary="Answers a question with citations, confidence and cost; or tells beforehand what it would cost.",
             handler=_answer,
             request="functions.query.models:QueryRequest",
-            answer="functions.query.models:QueryAnswer",
+            answer="functions.query.models:QueryResult",
             produces=(JSON, EVENT_STREAM),
             scope="query:ask",
             limit="60/minute",

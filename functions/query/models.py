@@ -1,9 +1,10 @@
 """What a query takes and gives: the contract that clients rely on."""
 
+from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, RootModel, StringConstraints, computed_field
 
 from common.settings import settings
 
@@ -25,9 +26,19 @@ def _agent_schema(schema: dict[str, Any]) -> None:
 
 
 class QueryRequest(BaseModel):
-    """A question. `agent` forces an agent by name; `stream` asks for Server-Sent Events."""
+    """A question. `agent` forces an agent by name; `stream` asks for Server-Sent Events; `dry_run` for what it would
+    cost, which comes at once."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "not": {
+                "properties": {"dry_run": {"const": True}, "stream": {"const": True}},
+                "required": ["dry_run", "stream"],
+            }
+        },
+    )
 
     message: str = Field(min_length=1, description="The question, in plain words.", json_schema_extra=_message_schema)
     session_id: Name | None = Field(None, description="Session of an earlier answer, to go on from it.")
@@ -35,6 +46,9 @@ class QueryRequest(BaseModel):
         None, description="Name of the agent that is to answer.", json_schema_extra=_agent_schema
     )
     stream: bool = Field(False, description="true: Server-Sent Events `status`, `delta`, `citation`, `done`.")
+    dry_run: bool = Field(
+        False, description="true: what the question would cost, without asking a model. Not with `stream`."
+    )
 
 
 class CitationModel(BaseModel):
@@ -78,6 +92,53 @@ class QueryAnswer(BaseModel):
     session_id: str
     request_id: str
     trace_id: str
+
+
+class LaneModel(BaseModel):
+    """What the question would cost on a lane, all its calls together.
+
+    `input_tokens` and `usd_likely` are estimates, of one draft and its review; `output_tokens_at_most` and
+    `usd_at_most` what rounds and repetitions can make of it. An amount is null where a price is not known; exactly 0
+    where no paid model would be asked.
+    """
+
+    lane: Literal["default", "cheap"]
+    model: str
+    input_tokens: int
+    output_tokens_at_most: int
+    usd_likely: UsdNumber | None
+    usd_at_most: UsdNumber | None
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators on properties
+    @property
+    def priced(self) -> bool:
+        """Whether the prices are known."""
+        return self.usd_likely is not None and self.usd_at_most is not None
+
+
+class BudgetModel(BaseModel):
+    """How far the budgets are spent that the question counts against: "soft", the cheap lane would be asked; "hard",
+    an earlier or an extractive answer would be given; "refused", none. `resets_at` is null where it is "open"."""
+
+    state: Literal["open", "soft", "hard", "refused"]
+    resets_at: datetime | None
+
+
+class QueryPreview(BaseModel):
+    """What a question would cost. `agent` would be asked first; `passages` is how many were found for it."""
+
+    dry_run: Literal[True] = True
+    agent: str
+    intent: str | None
+    passages: int
+    lanes: list[LaneModel]
+    budget: BudgetModel
+    request_id: str
+    trace_id: str
+
+
+class QueryResult(RootModel[QueryAnswer | QueryPreview]):
+    """An answer; for a `dry_run` a preview of its cost."""
 
 
 class StatusEvent(BaseModel):

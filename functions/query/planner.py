@@ -43,6 +43,7 @@ def draft(ask: Ask, request: ChatRequest) -> Generator[Status, None, tuple[Draft
 
     Raises:
         ModelError: the model gave no usable answer, or none of the asked-for shape.
+        BudgetSpent: a budget does not allow the call.
     """
     answer = yield from ask.tools.generate("draft", request)
     return read_draft(answer), answer

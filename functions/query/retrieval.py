@@ -167,9 +167,7 @@ class Retriever:
             passages=passages(found.parts, likely, self._budget_words), support=likely, degraded=found.degraded
         )
 
-    def find(
-        self, question: Question, tenant: str, where: Where | None = None, *, only_lexical: bool = False
-    ) -> Found:
+    def find(self, question: Question, tenant: str, where: Where | None = None, *, only_lexical: bool = False) -> Found:
         """What the search finds, before any choice. Raises SQLAlchemyError where the database is away."""
         words = {term for part in question.parts for term in (*part.terms, *part.formal_terms)}
         asked = words | {name.lower() for name in question.names}

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from common.costs import ledger
+from common.costs.answers import AnswerFacts, add_answer
 from common.costs.ledger import LedgerEntry
 from common.database.engine import read, write
 from common.database.tables import sessions, turns
-from common.llm.chat import CHARACTERS_A_TOKEN
+from common.llm.chat import CHARACTERS_A_TOKEN, estimated_tokens
 from common.problems import FieldError, NotFound
 from common.security.encryption import TURN_CONTENT, Sealer, row_of
 from common.security.marks import Marks, texts_in
@@ -111,8 +112,15 @@ class SessionStore:
             kept.append(Turn(message=message, answer=answer, agent=agent))
         return tuple(reversed(kept))
 
-    def record(self, turn: TurnRecord | None, entries: Iterable[LedgerEntry], principal: Principal) -> None:
-        """Store a turn and the model calls that it took in one transaction; None: the calls of a query cut short."""
+    def record(
+        self,
+        turn: TurnRecord | None,
+        entries: Iterable[LedgerEntry],
+        principal: Principal,
+        facts: AnswerFacts | None = None,
+    ) -> None:
+        """Store a turn, what is told of it and the model calls that it took in one transaction; None: the calls of a
+        query cut short."""
         row = None if turn is None else self._row(turn, principal)
         marks = Marks(self._ring())
         with write(self._engine) as connection:
@@ -121,6 +129,8 @@ class SessionStore:
                 connection.execute(insert(turns), row)
                 texts = (turn.message, turn.answer, *texts_in(turn.citations))
                 marks.note(connection, principal.tenant, turns.name, row["uid"], texts)
+            if facts is not None:
+                add_answer(connection, facts)
             ledger.add(connection, entries)
 
     def _row(self, turn: TurnRecord, principal: Principal) -> dict[str, Any]:
@@ -155,11 +165,6 @@ class SessionStore:
 
 def _is_session(session_id: str, principal: Principal) -> ColumnElement[bool]:
     return (sessions.c.tenant == principal.tenant) & (sessions.c.id == session_id)
-
-
-def estimated_tokens(text: str) -> int:
-    """About how many tokens `text` has; the one place where history is measured."""
-    return -(-len(text) // CHARACTERS_A_TOKEN)
 
 
 def _cut(answer: str) -> str:

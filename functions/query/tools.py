@@ -67,7 +67,7 @@ class QueryTools:
     clock: Callable[[], datetime]
     engine: "Callable[[], Engine]"
     ring: "Callable[[], KeyRing]"
-    stance: Stance = Stance()
+    stance: Stance = field(default_factory=Stance)
     embedder_is_paid: bool = False
     agent: str = ""
     entries: list[LedgerEntry] = field(default_factory=list)
@@ -239,7 +239,7 @@ def _model_span(model: ChatModel, request: ChatRequest) -> Iterator[Span]:
 
 
 def _tell(active: Span, answer: ChatAnswer | None, entries: Sequence[LedgerEntry]) -> None:
-    """What came back and what it cost, on the span of the call; tokens as the conventions count them, parts included."""
+    """What came back and its cost, on the span of the call; tokens as the conventions count them, parts included."""
     costs = [entry.cost_usd for entry in entries if entry.cost_usd is not None]
     if costs and len(costs) == len(entries):
         active.set(semconv.COST_USD, float(sum(costs)))

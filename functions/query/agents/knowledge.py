@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from common.costs.governor import BudgetSpent
 from common.llm.chat import ChatAnswer, ModelError, Passage
 from common.llm.draft import Draft
 from common.logging import component_logger
@@ -45,9 +46,14 @@ def run(ask: Ask) -> Generator[Status | Reply, None, None]:
     except ModelError as error:
         log.warning("model.failed", error_type=type(error).__name__, rounds=len(rounds))
         degraded = (*degraded, "model")
+    except BudgetSpent as error:
+        if error.over == "refuse":
+            raise
+        log.info("budget.held", budget=error.budget, rounds=len(rounds))
+        degraded = (*degraded, "budget")
     if not rounds:
         rounds.append(_extract(ask, question, retrieved))
-    yield replace(_reply(rounds, retrieved), degraded=degraded)
+    yield replace(_reply(rounds, retrieved), degraded=tuple(dict.fromkeys(degraded)))
 
 
 def in_context(ask: Ask) -> str:
@@ -64,7 +70,7 @@ def _nothing_found(retrieved: Retrieved) -> Reply:
 
 
 def _draft_rounds(ask: Ask, question: str, retrieved: Retrieved, rounds: list[_Round]) -> Iterator[Status]:
-    """Drafts and reviews until a draft is accepted; what was done is in `rounds` even when a model error ends it."""
+    """Drafts and reviews until a draft is accepted; what was done is in `rounds` even when an error ends it."""
     findings: Sequence[str] = ()
     for _ in range(settings().critique_rounds):
         yield Status(step="drafting")

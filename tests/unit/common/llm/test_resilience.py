@@ -7,6 +7,7 @@ from common.llm.chat import (
     ChatAnswer,
     ChatChunk,
     ChatRequest,
+    Lane,
     ModelAnswerUnusable,
     ModelBlocked,
     ModelError,
@@ -52,6 +53,9 @@ class ScriptedModel:
         self._clock = clock
         self._after = after
         self._passes = passes
+
+    def model_on(self, _lane: Lane) -> str:
+        return self.model
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
         self.timeouts.append(request.timeout_seconds)

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 from common.llm import shield
-from common.llm.chat import ChatAnswer, ChatChunk, ChatModel, ChatRequest, Evidence, ModelBlocked, ModelError, Passage
+from common.llm.chat import (
+    ChatAnswer,
+    ChatChunk,
+    ChatModel,
+    ChatRequest,
+    Evidence,
+    Lane,
+    ModelBlocked,
+    ModelError,
+    Passage,
+)
 from common.llm.draft import Draft
 from common.llm.embeddings import Embedder, FloatMatrix, FloatVector
 from common.llm.gemini import GeminiModel, gemini_client
@@ -68,6 +78,9 @@ class Parrot:
     closed: int = 0
     provider: str = "parrot"
     model: str = "parrot-1"
+
+    def model_on(self, _lane: Lane) -> str:
+        return self.model
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
         self.seen.append(request)

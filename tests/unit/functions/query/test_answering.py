@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
+from common.costs.governor import Stance
 from common.database.engine import read
 from common.database.tables import ledger_entries, turns
 from common.function import Call, EventStream
-from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, ModelTimeout, Passage, TokenUsage
+from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, Lane, ModelTimeout, Passage, TokenUsage
+from common.llm.metering import MeteredModel
 from common.metrics import REGISTRY
 from common.problems import Forbidden, InvalidRequest, NotFound, QuotaExceeded
 from common.request_head import Correlation
@@ -35,6 +37,7 @@ from tests.key_rings import ring_over
 from tests.recorded_spans import recording
 from tests.tenants import ACME, OTHER
 
+CHEAP = "gemini-3.5-flash-lite"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DRAFT = {
     "answered": True,
@@ -59,12 +62,17 @@ class FakeModel:
         self.closed = False
         self.breaks_off = False
         self.counts = True
+        self.lanes: list[Lane] = []
+
+    def model_on(self, lane: Lane) -> str:
+        return self.model if lane == "default" else CHEAP
 
     def generate(self, request: ChatRequest) -> ChatAnswer:
+        self.lanes.append(request.lane)
         if self.fails:
-            raise ModelTimeout(answer=self._answer(""))
+            raise ModelTimeout(answer=self._answer("", request))
         assert request.json_schema is not None
-        return self._answer(json.dumps(SCORES if "accuracy" in request.json_schema["properties"] else DRAFT))
+        return self._answer(json.dumps(SCORES if "accuracy" in request.json_schema["properties"] else DRAFT), request)
 
     def stream(self, request: ChatRequest) -> Generator[ChatChunk, None, None]:
         try:
@@ -75,9 +83,10 @@ class FakeModel:
         finally:
             self.closed = True
 
-    def _answer(self, text: str) -> ChatAnswer:
+    def _answer(self, text: str, request: ChatRequest) -> ChatAnswer:
         usage = TokenUsage(input_tokens=1_000_000, output_tokens=100_000, thinking_tokens=100_000)
-        return ChatAnswer(text=text, model=self.model, asked=self.model, usage=usage if self.counts else None)
+        name = self.model_on(request.lane)
+        return ChatAnswer(text=text, model=name, asked=name, usage=usage if self.counts else None)
 
 
 class FakeRetriever:
@@ -92,6 +101,7 @@ class FakeRetriever:
         tenant: str,
         where: dict[str, str] | None = None,
         timeout_seconds: float | None = None,
+        only_lexical: bool = False,
     ) -> Retrieved:
         self.tenants.append(tenant)
         return self.found
@@ -163,10 +173,13 @@ def service(
         agents={card.name: card for card in AGENTS},
         router=FakeRouter(),  # type: ignore[arg-type]  # only `route` is used
         sessions=SessionStore(sqlite_database, clock=lambda: NOW, new_id=lambda: next(ids), ring=lambda: ring),
-        model=model,
+        model=MeteredModel(model),
         embedded_model=FakeModel(provider="embedded", model="extractive"),
         allow=lambda _principal: None,
+        stance=lambda _principal, _agent: Stance(),
         retriever=lambda: retriever,  # type: ignore[return-value,arg-type]  # only `retrieve` is used
+        engine=lambda: sqlite_database,
+        ring=lambda: ring,
         clock=lambda: NOW,
     )
     monkeypatch.setattr(answering, "service", lambda: ready)
