@@ -101,6 +101,7 @@ class GeminiServer:
     def __init__(self, *, port: int = 0, api_key: str = "local-key", fail_after: int | None = None) -> None:
         self.api_key = api_key
         self.requests: list[Recorded] = []
+        self.billed: list[tuple[int, int]] = []  # prompt and candidates tokens of each answer, as Google would bill it
         self.disconnected = threading.Event()  # a client hung up before it had everything
         self._fail_after = fail_after
         self._answered = itertools.count()
@@ -133,6 +134,7 @@ class GeminiServer:
         """Forget what came in and what was scripted."""
         with self._lock:
             self.requests.clear()
+            self.billed.clear()
             self._scripts.clear()
             self.disconnected.clear()
 
@@ -246,6 +248,9 @@ class _Handler(BaseHTTPRequestHandler):
         content = self._content(request, behaviour)
         if content is None:
             return self._error(HTTPStatus.NOT_FOUND, "Unknown method.")
+        usage = content.get("usageMetadata")
+        if usage:
+            self.server.gemini.billed.append((usage["promptTokenCount"], usage["candidatesTokenCount"]))
         return self._send(
             json.dumps(content).encode(), cut_after=behaviour.cut_after_bytes, pause_seconds=behaviour.pause_seconds
         )
