@@ -106,7 +106,7 @@ class Route:
     where the caller does not care; `also` are other statuses than `status` that carry an `answer`. Models are told by
     name so that they are imported when the first body is read (`common.model_names`). `query` is that of what stands
     after the question mark, all of it texts; `request` that of the body, which may be left out where
-    `is_body_optional`.
+    `is_body_optional`; `forms` are further types of JSON that the body may come as, each with a model of its own.
     """
 
     method: str
@@ -117,6 +117,7 @@ class Route:
     limit: str
     request: "type[BaseModel] | ModelName | None" = None
     is_body_optional: bool = False
+    forms: tuple[tuple[str, ModelName], ...] = ()
     query: "type[BaseModel] | ModelName | None" = None
     answer: "type[BaseModel] | ModelName | None" = None
     status: HTTPStatus = HTTPStatus.OK
@@ -344,8 +345,9 @@ def _query(request: flask.Request, route: Route) -> "BaseModel | None":
 def _body(request: flask.Request, route: Route) -> "BaseModel | None":
     if route.request is None:
         return None
-    model = model_of(route.request)
-    return read_body(request, model, route.max_body_bytes, is_optional=route.is_body_optional)
+    named = dict(route.forms).get(request.mimetype)
+    model, media_type = model_of(named or route.request), request.mimetype if named else JSON
+    return read_body(request, model, route.max_body_bytes, is_optional=route.is_body_optional, media_type=media_type)
 
 
 def _live(_call: Call[None]) -> Reply:

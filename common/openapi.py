@@ -120,6 +120,7 @@ def openapi_document(title: str, version: str, routes: Iterable["Route"]) -> Ope
     routes = list(routes)
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
     wanted += [(model_of(route.request), "validation") for route in routes if route.request is not None]
+    wanted += [(model_of(model), "validation") for route in routes for _, model in route.forms]
     wanted += [(model_of(route.answer), "serialization") for route in routes if route.answer is not None]
     references, schemas = models_json_schema(list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}")
     paths: dict[str, dict[str, Any]] = {}
@@ -186,8 +187,8 @@ def _operation(route: "Route", path: str, references: Any) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.request is not None:
-        schema = references[(model_of(route.request), "validation")]
-        content = {"application/json": {"schema": schema}}
+        forms = [("application/json", route.request), *route.forms]
+        content = {name: {"schema": references[(model_of(model), "validation")]} for name, model in forms}
         operation["requestBody"] = {"required": not route.is_body_optional, "content": content}
     return operation
 

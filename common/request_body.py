@@ -25,7 +25,12 @@ log = component_logger("function")
 
 
 def read_body(
-    request: flask.Request, model: "type[BaseModel]", max_bytes: int, *, is_optional: bool = False
+    request: flask.Request,
+    model: "type[BaseModel]",
+    max_bytes: int,
+    *,
+    is_optional: bool = False,
+    media_type: str = "application/json",
 ) -> "BaseModel":
     """The JSON body as `model`. Where it `is_optional`, none at all is as `{}`.
 
@@ -34,7 +39,7 @@ def read_body(
     """
     if is_optional and not request.content_length and "Transfer-Encoding" not in request.headers:
         return model.model_validate({})
-    if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
+    if request.mimetype != media_type or request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body must be JSON, uncompressed, sent as application/json.")
     request.max_content_length = max_bytes + 1  # one more: a body that comes in chunks is cut there without a word
     try:

@@ -25,7 +25,8 @@ Action = Literal[
     "key.created", "key.rotated", "key.revoked", "data_key.rotated",
     "document.stored", "document.deleted",
     "access.refused",
-    "person.exported", "person.erased", "retention.applied",
+    "person.exported", "person.erased", "retention.applied", "budget.state",
+    "report.read", "report.run",
     "audit.exported", "settings.changed",
 ]  # fmt: skip
 """All that is audited. A new one is a line here, at most 32 characters long."""

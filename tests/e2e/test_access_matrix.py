@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from common.security.principal import ROLES, Role
+from tests.budget_messages import pushed
 from tests.emulators import ROOT, Emulator, emulator, environment
 from tests.token_issuer import TokenIssuer, token_issuer
 
@@ -30,6 +31,8 @@ SECURITY_HEADERS = {
 BODIES: Mapping[str, Any] = {
     "/api/query": {"message": "What is a lien?"},
     "/api/documents": {"documents": [{"id": "matrix/one", "title": "One", "text": "A lien is a claim on property."}]},
+    "/events/budget": pushed(),
+    "/api/cost-report/run": {"period": "2025-01"},
 }
 
 

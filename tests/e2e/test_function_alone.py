@@ -11,13 +11,14 @@ import pytest
 
 from tests import servers
 from tests.api_keys import new_key
+from tests.budget_messages import pushed
 from tests.emulators import environment
 from tests.token_issuer import AUDIENCE, EMAIL, token_issuer
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = json.loads((ROOT / "functions" / "functions.json").read_text())["functions"]
 BY_NAME = {function["name"]: function for function in FUNCTIONS}
-TESTED_BELOW = {"query", "documents", "health", "retention"}
+TESTED_BELOW = {"query", "documents", "health", "retention", "budget_alert", "cost_report"}
 
 Starting = Callable[[str], AbstractContextManager[httpx.Client]]
 
@@ -98,6 +99,30 @@ def test_retention_is_for_googles_scheduler_and_for_no_key(
     with starting("retention") as client:
         assert client.post("/events/retention", headers=key(tmp_path, "admin")).status_code == 401
         assert client.post("/events/retention", headers=google[1]).status_code == 204
+
+
+def test_budget_messages_are_for_pub_sub_and_for_no_key(
+    starting: Starting, tmp_path: Path, google: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    with starting("budget_alert") as client:
+        assert client.post("/events/budget", json=pushed(), headers=key(tmp_path, "admin")).status_code == 401
+        assert client.post("/events/budget", json=pushed(), headers=google[1]).status_code == 204
+
+
+def test_a_report_is_for_keys_and_its_run_for_googles_scheduler_too(
+    starting: Starting, tmp_path: Path, google: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    with starting("cost_report") as client:
+        assert client.get("/api/cost-report").status_code == 401
+        report = client.get("/api/cost-report", headers=key(tmp_path, "viewer"))
+        assert (report.status_code, report.json()["tenant"]) == (200, "default")
+        assert client.get("/api/cost-report", headers=google[1]).json()["tenant"] is None
+        assert client.post("/api/cost-report/run", headers=key(tmp_path, "viewer")).status_code == 403
+        first, again = (client.post("/api/cost-report/run", headers=google[1]) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert [one.json()["reports"][0]["is_new"] for one in (first, again)] == [True, False]
+    kept = sorted(path.suffix for path in (tmp_path / "archive" / "reports" / "all").iterdir())
+    assert kept[:3] == [".csv", ".html", ".json"]
 
 
 def test_health_is_for_everybody_and_its_details_are_not(starting: Starting, tmp_path: Path) -> None:

@@ -117,6 +117,14 @@ def function(stream: Closed) -> Function:
         routes=[
             route("POST", "/greet", greet, request=Greeting, answer=Greeted, max_body_bytes=200),
             route("POST", "/perhaps", greet_anybody, request=Perhaps, answer=Greeted, is_body_optional=True),
+            route(
+                "POST",
+                "/either",
+                greet_anybody,
+                request=Greeting,
+                answer=Greeted,
+                forms=(("application/perhaps+json", f"{__name__}:Perhaps"),),
+            ),
             route("GET", "/paint", paint, query=Wish, answer=Greeted),
             route("GET", "/fail", fail),
             route("GET", "/misconfigured", misconfigured),
@@ -225,6 +233,14 @@ def test_a_body_that_may_be_left_out_is_left_out(client: FlaskClient, more: dict
     assert problem(client.post("/perhaps", data=b"name=Ada", content_type="text/plain"))[0] == 415
     chunked = {"Transfer-Encoding": "chunked"}
     assert problem(client.post("/perhaps", headers=chunked, content_type="application/json"))[0] == 400
+
+
+def test_a_body_of_another_type_has_a_model_of_its_own(client: FlaskClient) -> None:
+    other = {"content_type": "application/perhaps+json; charset=utf-8"}
+    assert body_of(client.post("/either", data=b"{}", **other)) == {"text": "anybody"}
+    assert body_of(client.post("/either", json={"name": "Ada"})) == {"text": "Ada"}
+    assert problem(client.post("/either", json={}))[0] == 422
+    assert problem(client.post("/perhaps", data=b"{}", **other))[0] == 415
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,14 @@ def test_a_list_that_is_none_stops_the_start_in_words(content: str, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("function", "callers"),
-    [("query", "api-key"), ("documents", "api-key"), ("health", "public"), ("retention", "google")],
+    [
+        ("query", "api-key"),
+        ("documents", "api-key"),
+        ("health", "public"),
+        ("retention", "google"),
+        ("budget_alert", "google"),
+        ("cost_report", "api-key"),
+    ],
 )
 def test_the_functions_of_the_product_are_listed(function: str, callers: str) -> None:
     assert callers_of(function) == callers
