@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
+from common.costs.budget_notices import tell_of_budgets
 from common.costs.embeddings import EmbeddingBill
 from common.costs.ledger import add
 from common.database.engine import engine, write
@@ -64,6 +65,7 @@ def put_documents(request: DocumentsRequest, correlation: Correlation, principal
             add(connection, bill.entries())
             if result is None:
                 record(connection, storing.event([one.id for one in given], "failed"), ring=ring)
+        tell_of_budgets()
     return DocumentsAnswer(documents=result.documents, chunks=result.chunks, unchanged=result.unchanged)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from common.costs import ledger
 from common.costs.answers import AnswerFacts, add_answer
+from common.costs.budget_notices import tell_of_budgets
 from common.costs.ledger import LedgerEntry
 from common.database.engine import read, write
 from common.database.tables import sessions, turns
@@ -132,6 +133,7 @@ class SessionStore:
             if facts is not None:
                 add_answer(connection, facts)
             ledger.add(connection, entries)
+        tell_of_budgets()
 
     def _row(self, turn: TurnRecord, principal: Principal) -> dict[str, Any]:
         uid = self._new_id()
