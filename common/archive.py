@@ -70,6 +70,9 @@ class Archive(Protocol):
             AlreadyArchived: `name` is taken, maybe by a concurrent writer a moment ago.
         """
 
+    def location(self, name: str) -> str:
+        """Where `name` lies, or would, for people to read. Nothing is asked for it."""
+
     def read(self, name: str) -> bytes:
         """What was written as `name`.
 
@@ -154,7 +157,10 @@ class FolderArchive:
         *folders, last = checked(name).split("/")
         with _told(missing=ArchiveUnavailable), self._folder(folders, make=True) as folder:
             _write_new(folder, last, content)
-        return str(self._root / name)
+        return self.location(name)
+
+    def location(self, name: str) -> str:
+        return str((self._root / checked(name)).absolute())
 
     def read(self, name: str) -> bytes:
         *folders, last = checked(name).split("/")
@@ -215,7 +221,10 @@ class BucketArchive:
             if self._files().exists(path):  # some stores that speak like Amazon's pass over the condition
                 raise AlreadyArchived
             self._files().pipe_file(path, content, mode="create")
-        return f"{self._scheme}{path}"
+        return self.location(name)
+
+    def location(self, name: str) -> str:
+        return f"{self._scheme}{self._root}/{checked(name)}"
 
     def read(self, name: str) -> bytes:
         path = f"{self._root}/{checked(name)}"

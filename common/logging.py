@@ -43,7 +43,7 @@ FIELDS = BOUNDED_FIELDS | frozenset(
         "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "lines", "link", "model", "notice", "output_tokens", "passages",
         "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "sessions", "subject", "threshold",
         "turns", "unchanged",
-        "wait_seconds",
+        "period", "wait_seconds",
     }
 )  # fmt: skip
 

@@ -339,7 +339,7 @@ savings_findings = Table(
 report_runs = Table(
     "report_runs",
     metadata,
-    Column("period", String(64), primary_key=True),  # its label with the tenant's, or "all"
+    Column("period", String(96), primary_key=True),  # its label, with the tenant's name where it is about one alone
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("owner", String(32), nullable=False),  # the request that does the work

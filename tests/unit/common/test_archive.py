@@ -83,6 +83,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
 def test_what_is_written_can_be_read(kept: Archive) -> None:
     where = kept.write_new("audit/a.jsonl", b"\0one\r\n\n--\n")
     assert where.endswith("/audit/a.jsonl")
+    assert where == kept.location("audit/a.jsonl")
     assert kept.read("audit/a.jsonl") == b"\0one\r\n\n--\n"
 
 

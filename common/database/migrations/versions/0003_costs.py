@@ -167,7 +167,7 @@ def upgrade() -> None:
 
     op.create_table(
         "report_runs",
-        sa.Column("period", sa.String(length=64), nullable=False),
+        sa.Column("period", sa.String(length=96), nullable=False),
         sa.Column("started_at", UtcDateTime(), nullable=False),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
         sa.Column("owner", sa.String(length=32), nullable=False),

@@ -125,6 +125,9 @@ class Late:
     def write_new(self, name: str, content: bytes) -> str:
         return self._kept.write_new(name, content)
 
+    def location(self, name: str) -> str:
+        return self._kept.location(name)
+
     def read(self, name: str) -> bytes:
         return self._kept.read(name)
 

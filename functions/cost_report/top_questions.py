@@ -1,0 +1,137 @@
+"""The questions that cost most: which they were, how often they were asked, what all of it cost."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Float, and_, cast, func, select, tuple_
+
+from common.database.tables import answer_facts, ledger_entries, turns
+from common.pii import mask
+from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
+from functions.cost_report.models import TopQuestion
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+    from common.security.keyring import KeyRing
+
+MOST = 10
+MAX_CHARACTERS = 120
+LOOKED_AT = 20_000  # answers among which the dearest are looked for: the newest
+
+_fact, _entry = answer_facts.c, ledger_entries.c
+# A caller may name several requests alike; a question with a mark is the first of its session.
+_PAID_FOR = and_(_entry.request_id == _fact.request_id, _entry.session_id == _fact.session_id)
+
+_Mark = tuple[str, str]
+"""Tenant and mark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """How often a question was asked, and the last time."""
+
+    times: int
+    agent: str
+    request_id: str
+    session_id: str
+
+
+def top_questions(
+    connection: Connection, ring: "KeyRing", start: datetime, end: datetime, tenant: str | None, most: int = MOST
+) -> list[TopQuestion]:
+    """The dearest questions asked from `start` to before `end`, dearest first; of one tenant, or of all.
+
+    A question is the same one where its words are, within a tenant, whatever their case. Those asked within a
+    conversation stand for no question of their own and are left out, as those that cost nothing. Which ones are the
+    dearest is found out from the newest `LOOKED_AT` answers; how often those were asked and what they cost is of the
+    whole time. The words come from the newest conversation that has them, masked and cut; where that is deleted, or
+    does not open, they are None.
+    """
+    is_asked = and_(_fact.created_at >= start, _fact.created_at < end, _fact.question_mark.is_not(None))
+    if tenant is not None:
+        is_asked &= _fact.tenant == tenant
+    is_dearest = is_asked & tuple_(_fact.tenant, _fact.question_mark).in_(_dearest(connection, is_asked, most))
+    costs = _costs(connection, is_dearest)
+    asked = _asked(connection, is_dearest)
+    words = _words(connection, ring, asked)
+    found = [
+        TopQuestion(question=words.get(mark), asked=one.times, agent=one.agent, cost_usd=costs[mark])
+        for mark, one in asked.items()
+        if costs[mark] > 0
+    ]
+    return sorted(found, key=lambda one: -one.cost_usd)
+
+
+def _dearest(connection: Connection, is_asked: "ColumnElement[bool]", most: int) -> Sequence[_Mark]:
+    """Told by a sum of floats, which is good enough to choose by: SQLite keeps exact costs as text."""
+    columns = (_fact.tenant, _fact.question_mark, _fact.request_id, _fact.session_id)
+    newest = select(*columns).where(is_asked).order_by(_fact.created_at.desc()).limit(LOOKED_AT).subquery().c
+    query = (
+        select(newest.tenant, newest.question_mark)
+        .join(ledger_entries, and_(_entry.request_id == newest.request_id, _entry.session_id == newest.session_id))
+        .where(_entry.cost_usd.is_not(None))
+        .group_by(newest.tenant, newest.question_mark)
+        .order_by(func.sum(cast(_entry.cost_usd, Float)).desc(), newest.question_mark)
+        .limit(most)
+    )
+    return [(tenant, mark) for tenant, mark in connection.execute(query)]
+
+
+def _costs(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[_Mark, Decimal]:
+    query = (
+        select(_fact.tenant, _fact.question_mark, _entry.cost_usd, func.count())
+        .join(ledger_entries, _PAID_FOR)
+        .where(is_asked, _entry.cost_usd.is_not(None))
+        .group_by(_fact.tenant, _fact.question_mark, _entry.cost_usd)
+    )
+    costs: defaultdict[_Mark, Decimal] = defaultdict(Decimal)
+    for tenant, mark, cost, count in connection.execute(query):
+        costs[tenant, mark] += cost * count
+    return costs
+
+
+def _asked(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[_Mark, _Asked]:
+    newest = (
+        select(func.max(_fact.id).label("id"), func.count().label("times"))
+        .where(is_asked)
+        .group_by(_fact.tenant, _fact.question_mark)
+        .subquery()
+    )
+    columns = (_fact.tenant, _fact.question_mark, newest.c.times, _fact.agent, _fact.request_id, _fact.session_id)
+    rows = connection.execute(select(*columns).join(newest, newest.c.id == _fact.id))
+    return {
+        (row.tenant, row.question_mark): _Asked(
+            times=row.times, agent=row.agent, request_id=row.request_id, session_id=row.session_id
+        )
+        for row in rows
+    }
+
+
+def _words(connection: Connection, ring: "KeyRing", asked: Mapping[_Mark, _Asked]) -> Mapping[_Mark, str]:
+    """The questions as they were asked in those requests; one that cannot be read is left out."""
+    marks = {(tenant, one.session_id, one.request_id): (tenant, mark) for (tenant, mark), one in asked.items()}
+    column = turns.c
+    query = select(column.tenant, column.session_id, column.request_id, column.uid, column.content).where(
+        tuple_(column.tenant, column.session_id, column.request_id).in_(list(marks))
+    )
+    sealer = Sealer(ring)
+    words: dict[_Mark, str] = {}
+    for tenant, session_id, request_id, uid, sealed in connection.execute(query):
+        try:
+            content = json.loads(sealer.open(sealed, TURN_CONTENT, row_of(tenant, uid)))
+        except CannotOpen:  # its key is gone, and with it what was said
+            continue
+        words[marks[tenant, session_id, request_id]] = _shown(content["message"])
+    return words
+
+
+def _shown(message: str) -> str:
+    """Masked before it is cut, for half of a number would not be told as one."""
+    masked = " ".join(mask(message).split())
+    return masked if len(masked) <= MAX_CHARACTERS else f"{masked[: MAX_CHARACTERS - 1].rstrip()}…"
