@@ -22,14 +22,14 @@ class NoAnswer(Refused):
     """The question was not answered; the message says why in one line."""
 
 
-def ask(url: str, question: str, key: Secret | None = None) -> dict[str, Any]:
-    """The body of `POST /api/query` below `url`; `key` goes along where there is one.
+def ask(url: str, question: str, key: Secret | None = None, *, dry_run: bool = False) -> dict[str, Any]:
+    """The body of `POST /api/query` below `url`; `key` goes along where there is one. A `dry_run` asks for the cost.
 
     Raises:
         NoAnswer: nothing listens there, it is something else, or it refuses the question.
     """
     url = checked(url)
-    body = json.dumps({"message": question}).encode()
+    body = json.dumps({"message": question, **({"dry_run": True} if dry_run else {})}).encode()
     headers = {"Content-Type": "application/json", **key_header(key)}
     request = Request(f"{url}/api/query", body, headers)  # noqa: S310
     try:

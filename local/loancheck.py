@@ -1,4 +1,4 @@
-"""The command line: `loancheck run | migrate | ingest | ask | doctor | keys | audit | data | settings | functions`."""
+"""The command line: `loancheck run | migrate | ingest | ask | doctor | keys | audit | data | cost | ...`."""
 
 import sys
 import traceback
@@ -13,7 +13,7 @@ from common.logging import frames_of, setup_logging
 from common.problems import AssistantError
 from common.security.principal import DEFAULT_TENANT
 from common.settings import InvalidSettings, settings
-from local import auditing, data_rights, keys
+from local import auditing, costing, data_rights, keys
 from local.printable import on_one_line, printable
 from local.refusal import Refused
 
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.add_typer(keys.app, name="keys")
 app.add_typer(auditing.app, name="audit")
 app.add_typer(data_rights.app, name="data")
+app.add_typer(costing.app, name="cost")
 
 
 @app.command()

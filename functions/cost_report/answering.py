@@ -41,7 +41,13 @@ def report(call: Call[None], now: datetime | None = None) -> Reply:
     wanted = Wanted(period=period_of(query.period, at), tenant=tenant, group_by=query.group_by)
     format_ = query.format or _FORMATS[call.content_type]
     if tenant != call.principal.tenant:
-        _note_read(call, wanted, format_)
+        note_read(
+            wanted,
+            format_,
+            actor=call.principal.id,
+            tenant=call.principal.tenant,
+            request_id=call.correlation.request_id,
+        )
     if format_ == "csv":
         return Reply(content=csv_of(wanted), content_type=CSV)
     found = report_of(wanted, at)
@@ -85,14 +91,15 @@ def account() -> Account:
     return Account(id=settings().service_name, name=settings().service_name)
 
 
-def _note_read(call: Call[None], wanted: Wanted, format_: str) -> None:
+def note_read(wanted: Wanted, format_: str, *, actor: str, tenant: str, request_id: str | None) -> None:
+    """Note in the audit that `actor` of `tenant` looks at what others cost: first this, then the look."""
     event = audit.Event(
-        tenant=call.principal.tenant if wanted.tenant is None else wanted.tenant,
-        actor=call.principal.id,
+        tenant=tenant if wanted.tenant is None else wanted.tenant,
+        actor=actor,
         action="report.read",
         target=f"tenant:{wanted.tenant}" if wanted.tenant is not None else "all tenants",
         outcome="done",
-        request_id=call.correlation.request_id,
+        request_id=request_id,
         facts={"period": wanted.period.label, "format": format_},
     )
     audit.record_alone(event)
