@@ -1,7 +1,7 @@
 """Google Cloud's list prices that the cost guide counts with: USD, us-central1 (a tier 1 region), before any discount.
 
-`source` is the provider's page, or where the figure was read of it; `read` is the day on which it was read there, or by
-whoever wrote it down. `is_assumed` marks what could not be read on a page of the provider's.
+`source` is the provider's page. The figures were read in stored copies of these pages, or as somebody noted them down on
+the day that `read` names. `is_assumed` marks those that come from elsewhere: check them first.
 """
 
 from dataclasses import dataclass

@@ -4,13 +4,15 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-
-import pytest
+from typing import get_args
 
 from common.costs.budgets import Budget, load_budgets
 from common.costs.price_table import load_price_table
 from common.costs.prices import Prices
 from common.llm.chat import TokenUsage
+from common.settings import SETTINGS
+from functions.cost_report.asked import ReportQuery
+from functions.cost_report.models import DIMENSIONS, Finding
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "cost_guide.md").read_text()
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -37,7 +39,28 @@ def test_the_budget_file_can_be_read(tmp_path: Path) -> None:
     assert [one.id for one in budgets] == ["desk", "each-key", "pro-model"]
 
 
-@pytest.mark.parametrize("field", sorted(Budget.model_fields))
-def test_every_field_of_a_budget_is_told_of(field: str) -> None:
-    rows = GUIDE.partition("| field | what |")[2].partition("\n\n")[0]
-    assert f"`{field}`" in rows
+def first_cells(head: str) -> set[str]:
+    """The names in the first column of the table with that first row."""
+    rows = GUIDE.partition(head)[2].partition("\n\n")[0].splitlines()
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
+
+
+def test_every_field_of_a_budget_is_told_of() -> None:
+    assert first_cells("| field | what |") == Budget.model_fields.keys()
+
+
+def test_every_parameter_of_the_report_is_told_of() -> None:
+    assert first_cells("| parameter | what |") == ReportQuery.model_fields.keys()
+    for dimension in DIMENSIONS:
+        assert f"`{dimension}`" in GUIDE
+
+
+def test_every_kind_of_finding_is_told_of() -> None:
+    kinds = get_args(Finding.model_fields["kind"].annotation)
+    assert first_cells("| kind | what was found | how the amount is known |") == set(kinds)
+
+
+def test_every_setting_that_is_told_of_exists() -> None:
+    named = set(re.findall(r"`([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)`", GUIDE))
+    assert {name.lower() for name in named} <= SETTINGS.keys()
+    assert len(named) > 10
