@@ -1,7 +1,7 @@
 """Google Cloud's list prices that the cost guide counts with: USD, us-central1 (a tier 1 region), before any discount.
 
-`source` is the provider's page. The figures were read in stored copies of these pages, or as somebody noted them down on
-the day that `read` names. `is_assumed` marks those that come from elsewhere: check them first.
+`source` is the provider's page. The figures were read in stored copies of these pages, or as somebody noted them down
+on the day that `read` names. `is_assumed` marks those that come from elsewhere: check them first.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ EGRESS = CloudPrice(
     unit="GiB",
     free=Decimal(1),
     source="https://cloudwebschool.com/tools/cloud-run-cost-calculator/",
-    read="2026-11-29, stored copy",
+    read="2026-11-29, undated note",
     is_assumed=True,
 )
 LOG = CloudPrice(
@@ -181,21 +181,21 @@ VM_SMALL = CloudPrice(
     usd=Decimal("0.016752855"),
     unit="hour",
     source=COMPUTE,
-    read="2026-11-29, stored copy",
+    read="2026-11-29, undated note",
 )
 VM_STANDARD = CloudPrice(
     what="Compute Engine e2-standard-2, for a Chroma server",
     usd=Decimal("0.06701142"),
     unit="hour",
     source=COMPUTE,
-    read="2026-11-29, stored copy",
+    read="2026-11-29, undated note",
 )
 DISK = CloudPrice(
     what="Persistent disk, balanced",
     usd=Decimal("0.10"),
     unit="GiB-month",
     source="https://cloud.google.com/compute/disks-image-pricing",
-    read="2026-11-29, stored copy",
+    read="2026-11-29, undated note",
     is_assumed=True,
 )
 

@@ -13,6 +13,7 @@ from common.llm.chat import TokenUsage
 from common.settings import SETTINGS
 from functions.cost_report.asked import ReportQuery
 from functions.cost_report.models import DIMENSIONS, Finding
+from local.costing import app
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "cost_guide.md").read_text()
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -64,3 +65,9 @@ def test_every_setting_that_is_told_of_exists() -> None:
     named = set(re.findall(r"`([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)`", GUIDE))
     assert {name.lower() for name in named} <= SETTINGS.keys()
     assert len(named) > 10
+
+
+def test_every_command_that_is_told_of_exists() -> None:
+    named = set(re.findall(r"`loancheck cost (\w+)", GUIDE))
+    assert named <= {command.name for command in app.registered_commands}
+    assert {"report", "preview", "budgets", "roi"} <= named
