@@ -238,6 +238,19 @@ DASHBOARDS = (
                 bad=1,
             ),
             lines(
+                "Budgets used",
+                "percentunit",
+                ("max by (budget) (assistant_budget_used_ratio)", "{{budget}}"),
+                bad=1,
+                about="As they were last looked at; of a budget that each has, that of the last one who asked.",
+            ),
+            lines(
+                "Questions and calls by what budgets left them",
+                "short",
+                ("outcome:assistant_budget_decisions:increase1h", "{{outcome}}"),
+                about="In an hour. soft: the cheap lane; hard: no paid call; refused: no answer either.",
+            ),
+            lines(
                 "Cost by model, each hour",
                 "currencyUSD",
                 ("model:assistant_model_cost_usd:increase1h", "{{model}}"),

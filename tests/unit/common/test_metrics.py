@@ -64,6 +64,8 @@ def record_everything(collector: MetricsCollector) -> None:
     collector.record_rejection("quote")
     collector.record_degraded("people_search")
     record_model_call(collector, cost_usd=Decimal("0.0015"))
+    collector.set_budget_used("desk", 0.8)
+    collector.record_budget_decision("soft")
     collector.record_provider_error("gcp.gemini", "ModelTimeout")
     collector.set_breaker_state("chat", "open")
     collector.record_database_query("select", 0.001)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from common.openapi import Problem
 from common.problems import AssistantError
 from common.telemetry.metric_catalogue import CATALOGUE
-from functions.query.models import CitationModel, DeltaEvent, QueryAnswer, QueryRequest, StatusEvent
+from functions.query.models import CitationModel, DeltaEvent, QueryAnswer, QueryPreview, QueryRequest, StatusEvent
 
 PACKAGES = ("common", "functions", "local")
 ROOT = Path(__file__).parents[3]
@@ -72,6 +72,11 @@ def test_the_shown_answer_has_the_shape_of_the_model() -> None:
     assert shown
     for answer in shown:
         assert QueryAnswer.model_validate(answer).model_dump(mode="json") == answer
+
+
+def test_the_shown_preview_has_the_shape_of_the_model() -> None:
+    (shown,) = (json.loads(block) for block in blocks("json") if '"dry_run"' in block)
+    assert QueryPreview.model_validate(shown).model_dump(mode="json") == shown
 
 
 def test_the_shown_problem_has_the_shape_of_every_problem() -> None:

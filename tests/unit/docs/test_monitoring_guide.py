@@ -279,7 +279,10 @@ def test_a_hundred_questions_at_once_are_answered_and_counted(tmp_path: Path, mo
 @pytest.mark.slow
 def test_the_listing_of_a_trace_is_one(product: Product) -> None:
     spans = traced(product, "When must an adverse action notice be sent?", TRACE)
-    assert lineages(block("text", "classify_intent").splitlines()) == lineages(list(listing(spans)))
+    made = {one for one in lineages(list(listing(spans))) if one[-2:] != ("chat gemini-3.8-flash", "read sqlite")}
+    assert (
+        lineages(block("text", "classify_intent").splitlines()) == made
+    )  # but for a look at lost calls, once a minute
 
 
 @pytest.mark.slow

@@ -34,6 +34,8 @@ gen_ai_client_operation_duration_seconds histogram gen_ai_operation_name(40) gen
 gen_ai_request_model(40) error_type(60)
 gen_ai_client_token_usage histogram gen_ai_operation_name(40) gen_ai_provider_name(40) gen_ai_request_model(40) \
 gen_ai_token_type gen_ai_response_model(40)
+assistant_budget_used_ratio gauge budget(40)
+assistant_budget_decisions_total counter outcome
 assistant_provider_errors_total counter provider(40) error_type(60)
 assistant_breaker_state gauge breaker(40) state
 assistant_database_connections gauge state
@@ -52,6 +54,7 @@ assistant_log_failures_total counter reason(40)
 assistant_telemetry_sends_total counter channel outcome
 assistant_telemetry_dropped_total counter channel
 assistant_telemetry_send_duration_seconds histogram channel
+assistant_notices_total counter channel outcome
 assistant_component_up gauge component(40)
 assistant_health_check_duration_seconds histogram component(40)
 assistant_memory_bytes gauge
@@ -72,6 +75,7 @@ VALUES = {
     ("assistant_agent_runs_total", "outcome"): "abstained answered asked_back cancelled failed",
     ("assistant_rejections_total", "check"): "document_injection injection quote statement withheld",
     ("assistant_model_tokens_total", "type"): "cached input output thinking",
+    ("assistant_budget_decisions_total", "outcome"): "hard open refused soft",
     ("gen_ai_client_token_usage", "gen_ai_token_type"): "input output",
     ("assistant_breaker_state", "state"): "closed half_open open",
     ("assistant_database_connections", "state"): "idle in_use",
@@ -84,6 +88,8 @@ VALUES = {
     ("assistant_telemetry_sends_total", "outcome"): "failed ok timed_out",
     ("assistant_telemetry_dropped_total", "channel"): "attributes logs metrics traceparent traces",
     ("assistant_telemetry_send_duration_seconds", "channel"): "logs metrics traces",
+    ("assistant_notices_total", "channel"): "email log webhook",
+    ("assistant_notices_total", "outcome"): "failed sent",
 }
 
 
