@@ -45,7 +45,7 @@ KEYS: dict[Dimension, tuple[str, ...]] = {
     "agent": ("lending", "compliance", "collateral", "people"),
     "step": ("draft", "critique", "embed", "search"),
     "model": ("gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-embedding-001"),
-    "route": ("POST /api/query", "POST /api/documents", "loancheck savings"),
+    "route": ("POST /api/query", "POST /api/documents", "loancheck cost savings"),
 }
 
 

@@ -100,4 +100,7 @@ def _block(text: str) -> Markup:
 
 def _link(report: Report, changed: dict[str, str]) -> str:
     """The address of this report with some of its parameters `changed`, beside the page's own."""
-    return "?" + urlencode({"period": report.period.label, "group_by": report.group_by, "format": "html"} | changed)
+    asked = {"period": report.period.label, "group_by": report.group_by, "format": "html"}
+    if report.tenant is not None:
+        asked["tenant"] = report.tenant
+    return "?" + urlencode(asked | changed)

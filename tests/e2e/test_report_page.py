@@ -2,15 +2,22 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped] # it has no types
 from playwright.sync_api import Browser, Page, ViewportSize
 
+from common.costs.ledger import add
+from common.database.engine import create_engine_for, migrate
 from functions.cost_report.models import Report
 from functions.cost_report.page import render
+from tests.emulators import emulator
+from tests.ledgers import entry
 from tests.report_pages import (
     DESKTOP,
     PHONE,
@@ -22,12 +29,15 @@ from tests.report_pages import (
     served,
     watched,
 )
+from tests.sample_reports import HOSTILE
+from tests.servers import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 NONE_DRAWN = "data:,"
 DRAWN = "() => [...document.querySelectorAll('canvas')].map((one) => one.toDataURL())"
+INK = "getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
 WIDER = """() => [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, .plot, .skip"))
     .filter((one) => one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
 
@@ -157,7 +167,7 @@ def test_a_focused_part_shows_it_and_a_wide_table_scrolls_by_key(browser: Browse
         region = page.locator(".scroll:has(#model-groups)")
         region.focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.querySelector('.scroll:has(#model-groups)').scrollLeft > 0")
+        wait_for(lambda: region.evaluate("one => one.scrollLeft > 0"), "the table moves")
         assert region.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
 
 
@@ -192,19 +202,22 @@ def test_charts_follow_the_readers_colours_and_the_windows_width(browser: Browse
         page = one.open(f"{url}/rich")
         light = page.evaluate(DRAWN)
         page.emulate_media(color_scheme="dark")
-        page.wait_for_function(f"(before) => ({DRAWN})().every((now, at) => now !== before[at])", arg=light)
+        wait_for(lambda: not set(page.evaluate(DRAWN)) & set(light), "the charts are drawn in other colours")
         page.set_viewport_size(PHONE)
-        page.wait_for_function("document.querySelector('canvas').getBoundingClientRect().right <= innerWidth")
+        fits = "document.querySelector('canvas').getBoundingClientRect().right <= innerWidth"
+        wait_for(lambda: page.evaluate(fits), "the charts become narrower")
 
 
 def test_printed_it_is_light_and_whole(browser: Browser, url: str, tmp_path: Path) -> None:
     with watched(browser, color_scheme="dark", viewport={"width": 720, "height": 1000}) as one:
         page = one.open(f"{url}/rich")
-        page.evaluate(f"addEventListener('beforeprint', () => setTimeout(() => window.printed = ({DRAWN})()))")
+        page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = [{INK}, ({DRAWN})()]; }})")
         before = page.evaluate(DRAWN)
         assert page.pdf(format="Letter").startswith(b"%PDF")
-        page.wait_for_function("document.querySelector('canvas') && !('printing' in document.documentElement.dataset)")
-        page.wait_for_function(f"(before) => ({DRAWN})().every((now, at) => now === before[at])", arg=before)
+        ink, printed = page.evaluate("window.printed")
+        assert ink == "#181d23"
+        assert all(picture not in before and len(picture) > 5_000 for picture in printed)
+        wait_for(lambda: page.evaluate(DRAWN) == before, "the charts are drawn as before")
         page.emulate_media(media="print", color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         cut = (
@@ -220,6 +233,36 @@ def test_nothing_moves_for_those_who_ask_for_that(browser: Browser, url: str) ->
         with watched(browser, reduced_motion=preference) as one:
             page = one.open(f"{url}/empty")
             assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == behaviour
+
+
+def test_the_emulator_answers_with_the_page_and_its_figures_are_those_of_the_json(
+    browser: Browser, tmp_path: Path
+) -> None:
+    _spend(tmp_path / "data", HOSTILE[0])
+    with emulator(tmp_path) as running:
+        address = f"{running.url}/api/cost-report?period=last-month&group_by=agent&format="
+        report = Report.model_validate_json(httpx.get(f"{address}json", timeout=30).raise_for_status().content)
+        assert report.totals.cost_usd == Decimal("2.000123")
+        with watched(browser) as one:
+            page = one.open(f"{address}html")
+            assert one.complaints(f"{address}html") == []
+            assert page.evaluate("window.hostile") is None
+            assert figures_of(report) - set(exact_figures(page)) == set()
+            assert [row[1] for row in rows(page, "days")] == [f"{day.cost_usd:f}" for day in report.days]
+            assert [row[:2] for row in rows(page, "agent-groups")] == [["knowledge", "2"], [HOSTILE[0], "0.000123"]]
+            page.get_by_role("link", name="step", exact=True).click()
+            page.wait_for_url("**group_by=step**")
+            assert page.get_by_role("link", name="step", exact=True).get_attribute("aria-current") == "true"
+
+
+def _spend(data: Path, agent: str) -> None:
+    """A ledger that begins last month, with an agent of that name."""
+    last_month = datetime.now(UTC).replace(day=1, hour=12) - timedelta(days=3)
+    engine = create_engine_for(f"sqlite:///{data / 'database' / 'loan_collateral.db'}")
+    migrate(engine)
+    with engine.begin() as connection:
+        add(connection, [entry(last_month, "2"), entry(last_month - timedelta(days=2), "0.000123", agent=agent)])
+    engine.dispose()
 
 
 def _focused(page: Page) -> str:

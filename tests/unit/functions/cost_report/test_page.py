@@ -203,8 +203,11 @@ def test_no_address_beyond_the_page_stands_in_it(report: Report) -> None:
 
 def test_a_served_page_links_to_its_other_forms_and_groups() -> None:
     links = [one["href"] for one in served(sample_reports.rich()).all("a")]
-    assert "?period=2026-11&group_by=principal&format=csv" in links
-    assert "?period=2026-11&group_by=model&format=html" in links
+    assert "?period=2026-11&group_by=principal&format=csv&tenant=acme" in links
+    assert "?period=2026-11&group_by=model&format=html&tenant=acme" in links
+    assert "?period=7d&group_by=principal&format=json" in [
+        one["href"] for one in served(sample_reports.empty()).all("a")
+    ]
     assert [one["href"] for one in archived(sample_reports.rich()).all("a") if "?" in (one["href"] or "")] == []
 
 
