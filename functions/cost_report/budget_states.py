@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 from common.costs.budgets import EACH, Budget, Scope, Spender, budget_file
 from common.costs.governor import Use, uses
 from common.database.tables import budget_periods, ledger_days
+from functions.cost_report.costs import plain
 from functions.cost_report.models import BudgetState
 
 MOST_OF_EACH = 50  # of a budget that everybody has one of their own of: those who have spent most
@@ -75,8 +76,8 @@ def _state(use: Use) -> BudgetState:
         period=budget.period,
         time_zone=budget.time_zone,
         amount_usd=budget.amount_usd,
-        spent_usd=use.spent_usd,
-        held_usd=use.held_usd,
+        spent_usd=plain(use.spent_usd),
+        held_usd=plain(use.held_usd),
         used_percent=round(float(use.spent_usd / budget.amount_usd) * 100, 2),
         state="hard" if use.state == "refused" else use.state,
         starts_at=use.period.starts_at,

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -73,8 +74,7 @@ def ledger_rows(connection: Connection, start: datetime, end: datetime, tenant: 
     query = select(*(column[name] for name in _COLUMNS)).where(column.day >= start.date(), column.day < end.date())
     if tenant is not None:
         query = query.where(column.tenant == tenant)
-    rows = connection.execute(query.order_by(*ledger_days.primary_key))
-    return [LedgerDayRow(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+    return [_row(row) for row in connection.execute(query.order_by(*ledger_days.primary_key))]
 
 
 def answers_by_day_and_agent(
@@ -125,6 +125,17 @@ def share_percent(part: Decimal | int, whole: Decimal | int) -> float | None:
 def divided(amount: Decimal, count: int, of: int = 1) -> Decimal | None:
     """`amount` for `of` of the `count`, to nine places; None where there are none."""
     return (amount * of / count).quantize(_PLACES) if count else None
+
+
+def plain(amount: Decimal) -> Decimal:
+    """Without the zeros at its end that PostgreSQL fills up all places with."""
+    return amount.normalize()
+
+
+def _row(row: Iterable[Any]) -> LedgerDayRow:  # Any: values of many columns
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["cost_usd"], values["lost_usd"] = plain(values["cost_usd"]), plain(values["lost_usd"])
+    return LedgerDayRow(**values)
 
 
 def _group(key: str, one: Sum, total: Decimal) -> Group:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Float, and_, cast, func, select, tuple_
 from common.database.tables import answer_facts, ledger_entries, turns
 from common.pii import mask
 from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
+from functions.cost_report.costs import plain
 from functions.cost_report.models import TopQuestion
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def top_questions(
     asked = _asked(connection, is_dearest)
     words = _words(connection, ring, asked)
     found = [
-        TopQuestion(question=words.get(mark), asked=one.times, agent=one.agent, cost_usd=costs[mark])
+        TopQuestion(question=words.get(mark), asked=one.times, agent=one.agent, cost_usd=plain(costs[mark]))
         for mark, one in asked.items()
         if costs[mark] > 0
     ]
