@@ -12,7 +12,7 @@ from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from common.no_redirects import NoRedirects
 from common.notices.channels import ChannelName, NotSent
@@ -31,6 +31,9 @@ class WebhookChannel:
     def __init__(self, target: WebhookTarget, clock: Callable[[], float] = time.time) -> None:
         self._target = target
         self._clock = clock
+        # Over plain http, to this machine, no proxy is asked; over https it sees nothing but whom it connects to.
+        proxies = [ProxyHandler({})] if target.url.lower().startswith("http:") else []
+        self._opener = build_opener(NoRedirects, *proxies)
 
     def send(self, notice: Notice, *, put_at: datetime, timeout_seconds: float) -> None:
         body = json.dumps(_content(notice, put_at)).encode()
@@ -41,7 +44,7 @@ class WebhookChannel:
         }
         request = Request(self._target.url, data=body, headers=headers, method="POST")  # noqa: S310  # http(s) alone: `webhook_target`
         try:
-            build_opener(NoRedirects).open(request, timeout=timeout_seconds).close()
+            self._opener.open(request, timeout=timeout_seconds).close()
         except HTTPError as error:
             error.close()
             is_outage = error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code in _NOT_NOW

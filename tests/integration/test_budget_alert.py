@@ -1,7 +1,9 @@
 """Budget messages over HTTP, with tokens that are really signed: state, notices, audit, and what is refused."""
 
 import json
+import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -268,3 +270,13 @@ def test_a_mail_server_that_is_away_costs_no_message(
     with posting(folder, issuer, **mail) as post:
         assert post(pushed(over(0.9, 91))).status_code == 204
         assert (kept(), fraction()) == ([("20261101T070000Z:actual:0.9", False)], Decimal("0.91"))
+
+
+def test_what_the_guide_shows_is_taken(post: Post) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    (shown,) = [block for block in re.findall(r"^```sh\n(.*?)^```$", guide, re.M | re.S) if PATH in block]
+    command = re.sub(r"^curl .* -d @-", "cat", shown)
+    body = subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
+    assert post(body).status_code == 204
+    with read(engine()) as connection:
+        assert fraction_spent(connection, datetime.now(UTC)) == Decimal("0.915")

@@ -141,6 +141,13 @@ def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
     assert elsewhere.requests == []
 
 
+def test_on_this_machine_no_proxy_hears_of_it(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{LOOPBACK}:{free_port()}")
+    monkeypatch.setenv("no_proxy", "")
+    send(receiver.url)
+    assert len(receiver.requests) == 1
+
+
 def test_nobody_there_is_an_outage() -> None:
     error = refused(f"http://{LOOPBACK}:{free_port()}/secret-path")
     assert (error.reason, error.is_outage) == ("webhook: ConnectionRefusedError", True)
