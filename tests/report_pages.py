@@ -29,6 +29,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 SAMPLES = {
     "rich": sample_reports.rich,
     "empty": sample_reports.empty,
+    "today": sample_reports.today,
     "hostile": sample_reports.hostile,
     "year": sample_reports.year,
 }

@@ -1,4 +1,4 @@
-"""Cost reports to be shown: one with everything in it, an empty one, one with hostile texts, one over a year.
+"""Cost reports to be shown: one with everything in it, an empty one, one of a day, with hostile texts, over a year.
 
 Their sums fit: days, groups of each dimension and models add up to the totals.
 """
@@ -84,6 +84,15 @@ def empty() -> Report:
             "roi": _roi(Decimal(0), None, answered=0),
             "notes": [],
         }
+    )
+
+
+def today() -> Report:
+    """A single day that is not over: nothing that could be drawn as a line."""
+    day = date(2026, 11, 21)
+    days = _days(day, [_cost_of(day)], cloud=Decimal(0))
+    return _report(
+        label="1d", start=day, period_days=1, days=days, forecast=_forecast(days, until=day + timedelta(1)), lost=0
     )
 
 

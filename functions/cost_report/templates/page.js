@@ -39,8 +39,10 @@
   }
   function usdTicks(chart, ticks) {
     const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
-    const places = step >= 1 ? 0 : Math.max(2, Math.ceil(-Math.log10(step)));
-    return ticks.map((tick) => "$" + tick.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }));
+    let places = Number.isInteger(step) ? 0 : 2;
+    while (places < 12 && Math.abs(step - step.toFixed(places)) > step / 1000) places += 1;
+    const digits = { minimumFractionDigits: places, maximumFractionDigits: places };
+    return ticks.map((tick) => (tick < 0 ? "\u2212$" : "$") + Math.abs(tick).toLocaleString("en-US", digits));
   }
   const written = (options) => {
     const format = new Intl.DateTimeFormat("en-US", { timeZone: "UTC", ...options });
@@ -77,7 +79,7 @@
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: {
-        x: { range: (chart, from, to) => [from - DAY / 2, to + DAY / 2] },
+        x: { range: () => [days[0] - DAY / 2, days[days.length - 1] + DAY / 2] },
         y: { range: (chart, from, to) => [Math.min(0, from * 1.1), to > 0 ? to * 1.1 : 1] },
       },
       axes: [
@@ -141,6 +143,26 @@
     path.closePath();
     return path;
   }
+  // A bar with a cap at each of `amounts`.
+  function range(chart, index, amounts) {
+    const path = new Path2D();
+    const half = 4 * devicePixelRatio;
+    const ends = amounts.map((amount) => place(chart, index, amount));
+    for (const [left, top] of ends) {
+      path.moveTo(left - half, top);
+      path.lineTo(left + half, top);
+    }
+    path.moveTo(...ends[0]);
+    path.lineTo(...ends[ends.length - 1]);
+    return path;
+  }
+  // A line needs two days: where only today is still to come, its forecast is a bar.
+  function markToday(chart) {
+    const ahead = days.map((day, index) => index).filter((index) => expected[index] !== null);
+    if (ahead.length !== 1) return;
+    const [index] = ahead;
+    drawn(chart, "--forecast", (put) => put(range(chart, index, [low[index], expected[index], high[index]])));
+  }
   function markUnusual(chart) {
     drawn(chart, "--ink", (put) => unusual.forEach((amount, index) => {
       if (amount !== null) put(diamond(...place(chart, index, amount)));
@@ -148,28 +170,17 @@
   }
   function markEnd(chart) {
     if (!data.end) return;
-    drawn(chart, "--forecast", (put) => {
-      const path = new Path2D();
-      const half = 4 * devicePixelRatio;
-      const ends = data.end.map((amount) => place(chart, days.length - 1, Number(amount)));
-      for (const [left, top] of ends) {
-        path.moveTo(left - half, top);
-        path.lineTo(left + half, top);
-      }
-      path.moveTo(...ends[0]);
-      path.lineTo(...ends[1]);
-      put(path);
-    });
+    drawn(chart, "--forecast", (put) => put(range(chart, days.length - 1, data.end.map(Number))));
   }
 
-  if (days.length) {
+  if (days.length > 1) {
     const budget = data.budget && Number(data.budget[0]);
     const edge = { stroke: colour("--forecast"), width: 0, points: { show: false } };
     draw("daily", budget, [
       { fill: colour("--cost"), stroke: colour("--cost"), width: 0, paths: uPlot.paths.bars({ size: [0.7, 48] }), points: { show: false } },
       edge, edge, line("--forecast", [6, 4]),
     ], [cost, high, low, expected], sayDay, {
-      bands: [{ series: [2, 3], fill: colour("--band") }], hooks: { draw: [markUnusual] },
+      bands: [{ series: [2, 3], fill: colour("--band") }], hooks: { draw: [markToday, markUnusual] },
     });
     const atEnd = (amount) => days.map((day, index) => (index === days.length - 1 ? Number(amount) : null));
     draw("summed", data.budget && Number(data.budget[1]),

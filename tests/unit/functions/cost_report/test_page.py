@@ -58,7 +58,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture(params=["rich", "empty", "hostile", "year"])
+@pytest.fixture(params=["rich", "empty", "today", "hostile", "year"])
 def report(request: pytest.FixtureRequest) -> Report:
     made: Report = getattr(sample_reports, request.param)()
     return made
@@ -178,6 +178,12 @@ def test_an_empty_ledger_gives_a_friendly_page() -> None:
     assert "No budget is set" in page.text
     assert "has not been searched for savings yet" in page.text
     assert page.all("script") == []
+
+
+def test_a_single_day_is_a_table_without_a_chart() -> None:
+    page = served(sample_reports.today())
+    assert page.all("figure") == []
+    assert "2026-11-21" in page.text
 
 
 def test_the_page_stays_below_its_size_however_long_the_lists() -> None:
