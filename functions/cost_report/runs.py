@@ -47,7 +47,8 @@ def claim(engine: Engine, key: str, owner: str, now: datetime, lease: timedelta)
     inserting = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
     with write(engine) as connection:
         new = inserting(report_runs).values(period=key, started_at=now, owner=owner)
-        if connection.execute(new.on_conflict_do_nothing()).rowcount:
+        # Not by its row count, which PostgreSQL's driver does not tell of an INSERT.
+        if connection.execute(new.on_conflict_do_nothing().returning(_run.period)).first() is not None:
             return Claim(key=key, owner=owner)
         row = connection.execute(select(report_runs).where(_run.period == key).with_for_update()).one()
         if row.finished_at is not None:

@@ -2,8 +2,6 @@
 
 import os
 import stat
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +27,7 @@ from common.archive import (
     checked,
 )
 from common.settings import InvalidSettings, load_settings, settings
-from tests import servers
+from tests.amazon_storage import amazon_storage, empty_bucket
 from tests.google_storage_server import GoogleStorage, google_storage
 
 BAD_NAMES = [
@@ -41,27 +39,15 @@ BAD_NAMES = [
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The URL of moto's server with the bucket `examples`; each test has a prefix of its own."""
-    port = servers.free_port()
-    url = f"http://{servers.LOOPBACK}:{port}"
-    command = [str(Path(sys.executable).parent / "moto_server"), "-H", servers.LOOPBACK, "-p", str(port)]
-    with (
-        tempfile.TemporaryDirectory(prefix="moto-") as name,
-        servers.running(command, is_ready=lambda: servers.answers(f"{url}/moto-api/"), log=Path(name) / "log"),
-    ):
+    """The URL of moto's server."""
+    with amazon_storage() as url:
         yield url
 
 
 @pytest.fixture
 def amazon(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """As `s3_server`, with credentials in the environment and an empty bucket `examples`."""
-    import httpx
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    httpx.post(f"{s3_server}/moto-api/reset").raise_for_status()
-    httpx.put(f"{s3_server}/examples").raise_for_status()
+    empty_bucket(s3_server, monkeypatch)
     return s3_server
 
 
