@@ -144,6 +144,24 @@ def year(days: int = 366) -> Report:
     )
 
 
+def year_ahead() -> Report:
+    """As `year`, but a year that has just begun: nearly all of it is still to come, in six places."""
+    start = date(2026, 1, 1)
+    spent = [_cost_of(start + timedelta(days=number)) * Decimal("137.123457") for number in range(10)]
+    days = _days(start, spent, cloud=Decimal("33.12"))
+    forecast = _forecast(days, until=date(2027, 1, 1))
+    ahead = [
+        ForecastDay(
+            day=one.day,
+            expected_usd=round(one.expected_usd * 137, 6),
+            low_usd=round(one.low_usd * 137, 6),
+            high_usd=round(one.high_usd * 137, 6),
+        )
+        for one in forecast.days
+    ]
+    return year().model_copy(update={"days": days, "forecast": forecast.model_copy(update={"days": ahead})})
+
+
 def _report(
     *,
     label: str,

@@ -26,9 +26,9 @@ from functions.cost_report.models import (
 )
 
 MOST_DAYS = 366
-MOST_GROUPS = 20  # of the dimensions that a reader looks at first
-MOST_OTHER_GROUPS = 10
-MOST_ROWS = 20  # of other lists
+MOST_GROUPS = 15  # of the dimensions that a reader looks at first
+MOST_OTHER_GROUPS = 8
+MOST_ROWS = 15  # of other lists
 MONTHS_FROM_DAYS = 62  # a longer period is shown by month too
 
 Shown = TypeVar("Shown")

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[4]
 FOLDER = ROOT / "functions" / "cost_report"
 LIBRARY = FOLDER / "vendor" / "uplot"
 NONCE = "c29tZSBub25jZQ"
-MOST_BYTES = 300_000
+MOST_BYTES = 275_000  # of the 300,000 that are promised: findings can be wordier than these
 VOID = {"meta", "link", "br", "img", "rect", "path"}
 
 
@@ -187,14 +187,14 @@ def test_a_single_day_is_a_table_without_a_chart() -> None:
 
 
 def test_the_page_stays_below_its_size_however_long_the_lists() -> None:
-    for days in (366, 1_096):
-        assert len(render(sample_reports.year(days), nonce=NONCE)) < MOST_BYTES
+    for report in (sample_reports.year(), sample_reports.year(1_096), sample_reports.year_ahead()):
+        assert len(render(report, nonce=NONCE)) < MOST_BYTES
 
 
 def test_what_was_left_out_is_said() -> None:
     text = served(sample_reports.year(1_096)).text
     assert "The 730 days before cost $" in text
-    assert "1,980 more together" in text
+    assert "1,985 more together" in text
     assert text.count("more are in the report as JSON") == 4
 
 
