@@ -31,6 +31,7 @@ from tests.log_lines import log_lines
 from tests.mail_server import mail_server
 from tests.servers import free_port
 from tests.token_issuer import AUDIENCE, EMAIL, TokenIssuer, token_issuer
+from tests.webhook_receiver import receiving
 from tests.wsgi import from_this_machine
 
 pytestmark = pytest.mark.keys
@@ -249,6 +250,27 @@ def test_a_notice_that_cannot_be_sent_waits_for_the_next_message(folder: Path, i
     (message,) = server.messages
     assert message["Subject"] == "Cloud budget Loans, production has reached 90 %"
     assert "91 of 100 USD" in message.get_content()
+
+
+def test_a_webhook_gets_it_signed_beside_the_mail(folder: Path, issuer: TokenIssuer) -> None:
+    with mail_server() as server, receiving() as receiver:
+        both = {
+            "NOTICE_EMAIL_TO": "finance@lender.example",
+            "SMTP_URL": f"smtp://127.0.0.1:{server.port}",
+            "NOTICE_WEBHOOK_URL": receiver.url,
+            "NOTICE_WEBHOOK_SECRET": "0123456789abcdef",  # pragma: allowlist secret
+        }
+        with posting(folder, issuer, **both) as post:
+            receiver.status = 404
+            assert post(pushed(over(0.9, 91))).status_code == 204
+            receiver.status = 200
+            assert post(pushed(over(0.9, 91))).status_code == 204
+            assert kept() == [("20261101T070000Z:actual:0.9", True)]
+    assert len(server.messages) == 1  # the mail had gone out the first time
+    (headers, body) = receiver.requests[-1]
+    assert json.loads(body)["data"]["subject"] == "Cloud budget Loans, production has reached 90 %"
+    assert headers["webhook-signature"].startswith("v1,")
+    assert len({headers["webhook-id"] for headers, _ in receiver.requests}) == 1
 
 
 def test_a_name_that_is_an_attack_on_mail_arrives_as_a_name(folder: Path, issuer: TokenIssuer) -> None:

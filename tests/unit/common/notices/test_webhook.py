@@ -3,12 +3,9 @@
 import base64
 import hmac
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -18,6 +15,7 @@ from common.notices.notice import Notice
 from common.notices.targets import WebhookTarget
 from common.notices.webhook import WebhookChannel, signature_headers
 from tests.servers import LOOPBACK, free_port
+from tests.webhook_receiver import Receiver, receiving
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NOTICE = Notice(
@@ -25,48 +23,10 @@ NOTICE = Notice(
 )
 
 
-@dataclass
-class Receiver:
-    """Answers with `status` and keeps headers (names in lower case) and body of each request."""
-
-    url: str = ""
-    status: int = 204
-    location: str | None = None
-    requests: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as running:
         yield running
-
-
-@contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(receiver.status)
-            if receiver.location is not None:
-                self.send_header("Location", receiver.location)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_GET = do_POST  # noqa: N815  # what a followed redirect would ask with
-
-        def log_message(self, *_: object) -> None:
-            """Tests look at what came; nobody reads this."""
-
-    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
-        receiver.url = f"http://{LOOPBACK}:{server.server_address[1]}/hook"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        try:
-            yield receiver
-        finally:
-            server.shutdown()
 
 
 def send(url: str, secret: bytes | None = None) -> None:
