@@ -80,7 +80,7 @@ def chromium() -> Iterator[Browser]:
 def watched(browser: Browser, **options: Any) -> Iterator[Watched]:  # Any: as Playwright's new_context takes them
     """A fresh page of `browser`; it may ask nobody but this machine."""
     context: BrowserContext = browser.new_context(**({"viewport": DESKTOP} | options))
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)  # ms, on a machine that does much else beside
     context.add_init_script(_TELL_VIOLATIONS)
     one = Watched(page=context.new_page())
     one.page.on("console", lambda message: one.messages.append(f"{message.type}: {message.text}"))
