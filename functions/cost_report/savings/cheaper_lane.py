@@ -134,7 +134,7 @@ def _priced(traffic: Traffic, cheap: str) -> Sequence[tuple[ColumnElement[bool],
     """The default lane's calls in parts, each with the cheap model's rates for it; what has none is in no part."""
     where = and_(
         traffic.answers(),
-        traffic.calls(),
+        traffic.calls(of_answers=True),
         facts.lane == "default",
         entry.lane == "default",
         entry.step.not_in(FREE_OF_LANES),

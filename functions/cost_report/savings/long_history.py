@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from sqlalchemy import and_, case, func, not_, select
 
 from functions.cost_report.savings.found import Found, found
-from functions.cost_report.savings.pricing import UNCACHED, tokens_saved
-from functions.cost_report.savings.traffic import ANSWERED_BY, DRAFT, Traffic, counted, entry, facts
+from functions.cost_report.savings.pricing import tokens_saved, uncached
+from functions.cost_report.savings.traffic import DRAFT, Traffic, counted, entry, facts
 
 
 def find(traffic: Traffic) -> Iterator[Found]:
@@ -15,8 +15,11 @@ def find(traffic: Traffic) -> Iterator[Found]:
     No more than the call's uncached input is counted: what came from the provider's cache cost next to nothing.
     """
     alone = and_(traffic.answers(), facts.history_tokens > 0, not_(facts.is_follow_up))
-    needless = case((facts.history_tokens < UNCACHED, facts.history_tokens), else_=UNCACHED)
-    saved = tokens_saved(traffic, ANSWERED_BY, and_(alone, entry.step == DRAFT), needless, lambda rates: rates.input)
+    needless = case((facts.history_tokens < uncached, facts.history_tokens), else_=uncached)
+    by_tenant = tokens_saved(
+        traffic, and_(alone, entry.step == DRAFT), needless, lambda rates: rates.input, (facts.tenant,)
+    )
+    saved = by_tenant.get((traffic.tenant,))
     if saved is None:
         return
     query = select(func.count(), func.count(facts.session_id.distinct())).where(alone)

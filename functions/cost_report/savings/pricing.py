@@ -4,7 +4,8 @@ A price holds for a time and for prompts of some length. So tokens are added up 
 (`PriceSpan`), and priced here.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,12 +16,12 @@ from sqlalchemy import ColumnElement, FromClause, and_, case, func, select
 from common.costs.price_table import ModelPrice, Rates
 from common.costs.prices import prices, usage_cost_usd
 from common.llm.chat import TokenUsage
-from functions.cost_report.savings.traffic import Calls, Traffic, entry, model_used
+from functions.cost_report.savings.traffic import ANSWERED_BY, Calls, Traffic, entry, model_used
 
 _ONE_DAY = timedelta(days=1)
 
 # Those of the prompt that are charged in full; some answers tell of more cached tokens than tokens.
-UNCACHED: ColumnElement[int] = case(
+uncached: ColumnElement[int] = case(
     (entry.input_tokens > entry.cached_input_tokens, entry.input_tokens - entry.cached_input_tokens), else_=0
 )
 
@@ -83,7 +84,7 @@ def usage_by(
     """Tokens of the priced calls that `where` names, added up by `group_by`."""
     query = select(
         *group_by,
-        func.sum(UNCACHED + entry.cached_input_tokens),
+        func.sum(uncached + entry.cached_input_tokens),
         func.sum(entry.cached_input_tokens),
         func.sum(entry.output_tokens),
         func.sum(entry.thinking_tokens),
@@ -119,33 +120,44 @@ def cost_at(traffic: Traffic, where: ColumnElement[bool], price: ModelPrice) -> 
 
 def tokens_saved(
     traffic: Traffic,
-    source: FromClause,
     where: ColumnElement[bool],
     tokens: ColumnElement[int],
     rate: Callable[[Rates], Decimal | None],
-) -> TokensSaved | None:
-    """What it would save to leave `tokens` out of each call that `where` names, at `rate` of the call's own rates.
+    by: Sequence[ColumnElement[Any]],  # Any: columns of any type
+) -> Mapping[tuple[Any, ...], TokensSaved]:
+    """What it would save to leave `tokens` out of each answer's call that `where` names, at `rate` of the call's own
+    rates, by the columns `by`; what saves too little to tell is left out.
 
-    None: too little to tell. Calls without tokens to leave out, or at a time without a known price, are not in it.
+    Calls without tokens to leave out, or at a time without a known price, are not in it.
     """
-    priced = [
-        (and_(where, traffic.calls(), entry.provider == provider, model_used == model, span.holds(), tokens > 0), span)
-        for provider, model in traffic.models()
-        for span in spans(provider, model, traffic.start, traffic.end)
-    ]
-    total, usd = 0, Decimal(0)
-    worth = []
-    for condition, span in priced:
-        of_span = rate(span.rates)
-        query = select(func.sum(tokens)).select_from(source).where(condition, entry.cost_usd.is_not(None))
-        count = int(traffic.connection.scalar(query) or 0) if of_span else 0
-        if of_span and count:
-            worth.append(condition)
-            total += count
-            usd += (count * of_span).scaleb(-6)
-    if not traffic.matters(usd):
-        return None
-    calls = Calls()
-    for condition in worth:
-        calls += traffic.read_calls(select(entry.id, entry.cost_usd).select_from(source).where(condition))
-    return TokensSaved(tokens=total, usd=min(usd, calls.cost_usd), calls=calls)
+    usd_of_part: list[Decimal] = []
+    parts: list[tuple[ColumnElement[bool], int]] = []
+    for provider, model in traffic.models():
+        for span in spans(provider, model, traffic.start, traffic.end):
+            usd = rate(span.rates)
+            if usd:
+                condition = and_(entry.provider == provider, model_used == model, span.holds())
+                parts.append((condition, len(usd_of_part)))
+                usd_of_part.append(usd)
+    if not parts:
+        return {}
+    part = case(*parts)
+    priced = and_(where, traffic.calls(of_answers=True), tokens > 0, part.is_not(None))
+    query = select(*by, part, func.sum(tokens)).select_from(ANSWERED_BY)
+    sums = traffic.connection.execute(query.where(priced, entry.cost_usd.is_not(None)).group_by(*by, part))
+    counts: Counter[tuple[Any, ...]] = Counter()
+    usds: defaultdict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
+    for *key, number, count in sums:
+        counts[tuple(key)] += int(count)
+        usds[tuple(key)] += (int(count) * usd_of_part[number]).scaleb(-6)
+    calls = {key: Calls() for key, usd in usds.items() if traffic.matters(usd)}
+    if calls:
+        for *key, entry_id, cost_usd in traffic.rows(
+            select(*by, entry.id, entry.cost_usd).select_from(ANSWERED_BY).where(priced)
+        ):
+            if tuple(key) in calls:
+                calls[tuple(key)].add(entry_id, cost_usd)
+    return {
+        key: TokensSaved(tokens=counts[key], usd=min(usds[key], of_key.cost_usd), calls=of_key)
+        for key, of_key in calls.items()
+    }

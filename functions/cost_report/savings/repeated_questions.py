@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Subquery, and_, func, select
+from sqlalchemy import Subquery, func, select
 
 from common.database.tables import ledger_entries
 from functions.cost_report.savings.found import Found, found
-from functions.cost_report.savings.traffic import Traffic, counted, entry, facts
+from functions.cost_report.savings.traffic import Traffic, counted, entry, facts, took
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +23,10 @@ def find(traffic: Traffic) -> Iterator[Found]:
     again = _counted(traffic, ranked)
     if not again.answers:
         return
-    same = and_(
-        entry.tenant == traffic.tenant,
-        entry.request_id == ranked.c.request_id,
-        entry.session_id == ranked.c.session_id,
-    )
     calls = traffic.read_calls(
         select(entry.id, entry.cost_usd)
-        .select_from(ranked.join(ledger_entries, same))
-        .where(ranked.c.number > 1, traffic.calls())
+        .select_from(ranked.join(ledger_entries, took(ranked)))
+        .where(ranked.c.number > 1, traffic.calls(of_answers=True))
     )
     if not traffic.matters(calls.cost_usd):
         return

@@ -1,22 +1,24 @@
 """Thinking that is paid for and does not get more answers accepted."""
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Subquery, and_, case, func, select
+from sqlalchemy import and_, case, func, or_, select
 
 from functions.cost_report.savings.found import Found, found
-from functions.cost_report.savings.pricing import tokens_saved
+from functions.cost_report.savings.pricing import TokensSaved, tokens_saved
 from functions.cost_report.savings.proportions import CONFIDENCE_PERCENT, MARGIN, Share, is_not_lower
 from functions.cost_report.savings.traffic import ANSWERED_BY, DRAFT, LEAST_ANSWERS, Traffic, entry, facts, model_used
+
+Group = tuple[str, str]  # agent and model
+Answers = Mapping[tuple[int, bool], int]  # how many, by the tokens of thinking in their drafts and whether accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compared:
-    """Accepted answers whose drafts took up to `tokens` of thinking, and those whose took more."""
+    """Answers whose drafts took up to `tokens` of thinking, and those whose took more."""
 
-    agent: str
-    model: str
     tokens: int
     less: Share
     more: Share
@@ -27,32 +29,29 @@ def find(traffic: Traffic) -> Iterator[Found]:
 
     That is none where there are enough answers without any, or else the median of an answer's.
     """
-    drafts = _drafts(traffic)
-    query = select(drafts.c.agent, drafts.c.model, func.count()).group_by(drafts.c.agent, drafts.c.model)
-    for agent, model, answers in traffic.connection.execute(query.order_by(drafts.c.agent, drafts.c.model)).all():
-        if answers < 2 * LEAST_ANSWERS:
-            continue
-        compared = _compared(traffic, drafts, agent, model, 0) or _compared(
-            traffic, drafts, agent, model, _median(traffic, drafts, agent, model, answers)
-        )
-        if compared is not None and is_not_lower(compared.less, than=compared.more):
-            yield from _needless(traffic, compared)
-
-
-def _needless(traffic: Traffic, compared: _Compared) -> Iterator[Found]:
-    where = and_(traffic.answers(), facts.agent == compared.agent, model_used == compared.model, entry.step == DRAFT)
-    beyond = entry.thinking_tokens - compared.tokens
-    saved = tokens_saved(traffic, ANSWERED_BY, where, beyond, lambda rates: rates.output)
-    if saved is None:
+    compared = {group: _compared(answers) for group, answers in _drafts(traffic).items()}
+    needless = {
+        group: one for group, one in compared.items() if one is not None and is_not_lower(one.less, than=one.more)
+    }
+    if not needless:
         return
+    of_group = {group: and_(facts.agent == group[0], model_used == group[1]) for group in needless}
+    beyond = entry.thinking_tokens - case(*((of_group[group], one.tokens) for group, one in needless.items()))
+    where = and_(traffic.answers(), entry.step == DRAFT, or_(*of_group.values()))
+    saved = tokens_saved(traffic, where, beyond, lambda rates: rates.output, (facts.agent, model_used))
+    for (agent, model), of_it in sorted(saved.items(), key=lambda pair: pair[0]):
+        yield _found(traffic, agent, model, needless[agent, model], of_it)
+
+
+def _found(traffic: Traffic, agent: str, model: str, compared: _Compared, saved: TokensSaved) -> Found:
     less = "without thinking" if compared.tokens == 0 else f"with up to {compared.tokens:,} tokens of thinking"
-    yield found(
+    return found(
         traffic,
         kind="thinking",
-        subject=f"{compared.agent}\x00{compared.model}",
-        title=f"Thinking of {compared.model} gets agent {compared.agent} no more accepted answers",
-        advice=f"Ask {compared.model} with less thinking for drafts of agent {compared.agent}, and see that the share "
-        "of accepted answers stays.",
+        subject=f"{agent}\x00{model}",
+        title=f"Thinking of {model} gets agent {agent} no more accepted answers",
+        advice=f"Ask {model} with less thinking for drafts of agent {agent}, and see that the share of accepted "
+        "answers stays.",
         saving_usd=saved.usd,
         how_certain="estimated",
         evidence={
@@ -67,42 +66,44 @@ def _needless(traffic: Traffic, compared: _Compared) -> Iterator[Found]:
     )
 
 
-def _drafts(traffic: Traffic) -> Subquery:
-    """Answers with the thinking that one model spent on their drafts."""
-    return (
+def _drafts(traffic: Traffic) -> Mapping[Group, Answers]:
+    """By agent and model, the answers by what that model thought for their drafts."""
+    of_answer = (
         select(
-            facts.id,
-            facts.agent,
-            facts.accepted,
-            model_used.label("model"),
-            func.sum(entry.thinking_tokens).label("thinking"),
+            facts.agent, model_used.label("model"), facts.accepted, func.sum(entry.thinking_tokens).label("thinking")
         )
         .select_from(ANSWERED_BY)
-        .where(traffic.answers(), traffic.calls(), entry.step == DRAFT, entry.outcome == "ok")
+        .where(traffic.answers(), traffic.calls(of_answers=True), entry.step == DRAFT, entry.outcome == "ok")
         .group_by(facts.id, facts.agent, facts.accepted, model_used)
-        .subquery("drafts")
+        .subquery("of_answer")
     )
+    columns = (of_answer.c.agent, of_answer.c.model, of_answer.c.thinking, of_answer.c.accepted)
+    groups: defaultdict[Group, Counter[tuple[int, bool]]] = defaultdict(Counter)
+    for agent, model, thinking, accepted, answers in traffic.rows(select(*columns, func.count()).group_by(*columns)):
+        groups[agent, model][int(thinking), accepted] += answers
+    return groups
 
 
-def _median(traffic: Traffic, drafts: Subquery, agent: str, model: str, answers: int) -> int:
-    """The lower one, so that no more than half of the answers are above it."""
-    query = select(drafts.c.thinking).where(drafts.c.agent == agent, drafts.c.model == model)
-    ordered = query.order_by(drafts.c.thinking).offset((answers - 1) // 2).limit(1)
-    return int(traffic.connection.execute(ordered).scalar_one())
-
-
-def _compared(traffic: Traffic, drafts: Subquery, agent: str, model: str, tokens: int) -> _Compared | None:
+def _compared(answers: Answers) -> _Compared | None:
     """None: there are too few on one of the two sides."""
-    is_more = case((drafts.c.thinking > tokens, 1), else_=0)
-    query = (
-        select(is_more, func.sum(case((drafts.c.accepted, 1), else_=0)), func.count())
-        .where(drafts.c.agent == agent, drafts.c.model == model)
-        .group_by(is_more)
-    )
-    shares = {
-        side: Share(accepted=int(accepted), answers=answers)
-        for side, accepted, answers in traffic.connection.execute(query)
-    }
-    if any(side not in shares or shares[side].answers < LEAST_ANSWERS for side in (0, 1)):
-        return None
-    return _Compared(agent=agent, model=model, tokens=tokens, less=shares[0], more=shares[1])
+    for tokens in (0, _median(answers)):
+        less = _share({key: count for key, count in answers.items() if key[0] <= tokens})
+        more = _share({key: count for key, count in answers.items() if key[0] > tokens})
+        if min(less.answers, more.answers) >= LEAST_ANSWERS:
+            return _Compared(tokens=tokens, less=less, more=more)
+    return None
+
+
+def _share(answers: Answers) -> Share:
+    accepted = sum(count for (_, is_accepted), count in answers.items() if is_accepted)
+    return Share(accepted=accepted, answers=sum(answers.values()))
+
+
+def _median(answers: Answers) -> int:
+    """Of the tokens of thinking; the lower one, so that no more than half of the answers are above it."""
+    half, so_far = (sum(answers.values()) + 1) // 2, 0
+    for (thinking, _), count in sorted(answers.items()):
+        so_far += count
+        if so_far >= half:
+            return thinking
+    raise ValueError("there are no answers")

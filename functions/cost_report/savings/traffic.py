@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, not_, select
 
 from common.costs.ledger import EMBEDDED
 from common.database.columns import DECIMAL_PLACES
@@ -26,15 +26,17 @@ facts = answer_facts.c
 
 model_used: ColumnElement[str] = func.coalesce(entry.model_answered, entry.model_asked)
 
-# An answer with the calls that it took. A caller may choose the request's id, so the session's is compared too.
-ANSWERED_BY = answer_facts.join(
-    ledger_entries,
-    and_(
-        entry.tenant == facts.tenant,
-        entry.request_id == facts.request_id,
-        entry.session_id == facts.session_id,
-    ),
-)
+# Compared as an expression, so that no index on the tenant is used: SQLite would look through all the tenant's calls
+# for each answer, where the request's id leads to the few that it took.
+_tenant_of_call = entry.tenant.concat("")
+
+
+def took(answers: FromClause) -> ColumnElement[bool]:
+    """Whether an answer took the call. A caller may choose the request's id, so the session's is compared too."""
+    return and_(entry.request_id == answers.c.request_id, entry.session_id == answers.c.session_id)
+
+
+ANSWERED_BY = answer_facts.join(ledger_entries, took(answer_facts))
 
 _reversal = ledger_entries.alias("reversal").c
 _twin = answer_facts.alias("twin").c
@@ -87,11 +89,14 @@ class Traffic:
         """Whether so many USD in the period are worth telling: positive, and `times` the least amount or more."""
         return usd > 0 and self.per_month(usd) >= self.least_usd * times
 
-    def calls(self) -> ColumnElement[bool]:
-        """The paid calls that stand: what was taken back is left out with what takes it back, and replays are too."""
+    def calls(self, *, of_answers: bool = False) -> ColumnElement[bool]:
+        """The paid calls that stand: what was taken back is left out with what takes it back, and replays are too.
+
+        `of_answers`: where they are joined to answers, by whose requests they are found then.
+        """
         taken_back = select(_reversal.id).where(_reversal.reverses == entry.id).exists()
         return and_(
-            entry.tenant == self.tenant,
+            (_tenant_of_call if of_answers else entry.tenant) == self.tenant,
             entry.created_at >= self.start,
             entry.created_at < self.end,
             entry.kind == "call",
@@ -103,7 +108,6 @@ class Traffic:
     def answers(self) -> ColumnElement[bool]:
         """The answers whose calls can be told from those of others: two of a session under one id cannot."""
         twin = select(_twin.id).where(
-            _twin.tenant == facts.tenant,
             _twin.request_id == facts.request_id,
             _twin.session_id == facts.session_id,
             _twin.id != facts.id,

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from sqlalchemy import ColumnElement, and_, case, func, select
 
 from functions.cost_report.savings.found import Found, found
-from functions.cost_report.savings.pricing import UNCACHED, tokens_saved
+from functions.cost_report.savings.pricing import TokensSaved, tokens_saved, uncached
 from functions.cost_report.savings.traffic import (
-    ANSWERED_BY,
     CRITIQUE,
     DRAFT,
     LEAST_ANSWERS,
@@ -26,24 +25,27 @@ def find(traffic: Traffic) -> Iterator[Found]:
 
     An answer that cites more than that counts with what it cites.
     """
-    for agent, cited in sorted(_cited(traffic).items()):
-        answers = sum(cited.values())
-        if answers >= LEAST_ANSWERS:
-            yield from _of_agent(traffic, agent, answers, SPARED * _ninth_decile(cited))
-
-
-def _of_agent(traffic: Traffic, agent: str, answers: int, enough: int) -> Iterator[Found]:
-    theirs = and_(_accepted(traffic), facts.agent == agent)
-    needed = case((facts.cited_tokens > enough, facts.cited_tokens), else_=enough)
-    left_over = facts.evidence_tokens - needed
-    needless = case((left_over < UNCACHED, left_over), else_=UNCACHED)
-    carries_text = entry.step.in_((DRAFT, CRITIQUE))
-    saved = tokens_saved(traffic, ANSWERED_BY, and_(theirs, carries_text), needless, lambda rates: rates.input)
-    if saved is None:
+    enough = {
+        agent: SPARED * _ninth_decile(cited)
+        for agent, cited in _cited(traffic).items()
+        if sum(cited.values()) >= LEAST_ANSWERS
+    }
+    if not enough:
         return
-    query = select(func.sum(facts.evidence_tokens), func.sum(facts.cited_tokens)).where(theirs)
-    given, cited = (int(total) for total in traffic.connection.execute(query).one())
-    yield found(
+    of_agent = case(*((facts.agent == agent, tokens) for agent, tokens in enough.items()))
+    left_over = facts.evidence_tokens - case((facts.cited_tokens > of_agent, facts.cited_tokens), else_=of_agent)
+    needless = case((left_over < uncached, left_over), else_=uncached)
+    where = and_(_accepted(traffic), facts.agent.in_(enough), entry.step.in_((DRAFT, CRITIQUE)))
+    by_agent = tokens_saved(traffic, where, needless, lambda rates: rates.input, (facts.agent,))
+    for (agent,), saved in sorted(by_agent.items(), key=lambda pair: pair[0]):
+        yield _of_agent(traffic, agent, enough[agent], saved)
+
+
+def _of_agent(traffic: Traffic, agent: str, enough: int, saved: TokensSaved) -> Found:
+    theirs = and_(_accepted(traffic), facts.agent == agent)
+    query = select(func.count(), func.sum(facts.evidence_tokens), func.sum(facts.cited_tokens)).where(theirs)
+    answers, given, cited = (int(total) for total in traffic.connection.execute(query).one())
+    return found(
         traffic,
         kind="uncited-passages",
         subject=agent,
