@@ -25,6 +25,13 @@ class NotSent(Exception):
         self.is_outage = is_outage
 
 
+class TimedOut(NotSent):
+    """Nobody can say whether it was taken. An outage, but no reason to send the same again in the next second."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where}: timed out", is_outage=True)
+
+
 class Channel(Protocol):
     """One way out."""
 

@@ -23,7 +23,7 @@ from common.database.engine import engine, read, write
 from common.database.tables import notices
 from common.logging import component_logger
 from common.metrics import metrics_collector
-from common.notices.channels import Channel, NotSent, channels_for
+from common.notices.channels import Channel, NotSent, TimedOut, channels_for
 from common.notices.notice import MAX_LINE, MAX_SUBJECT, Notice
 from common.pii import mask
 from common.settings import settings
@@ -146,13 +146,13 @@ class _Delivery:
         seconds = max(1.0, min(CHANNEL_SECONDS, self._ends - time.monotonic()))
         gives_up = time.monotonic() + seconds
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, NotSent) and error.is_outage),
+            retry=retry_if_exception(_is_worth_another),
             wait=_JITTER,
             stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(seconds),
             sleep=self._sleep,
             reraise=True,
         )
-        retrying(lambda: self._attempt(channel, min(ATTEMPT_SECONDS, gives_up - time.monotonic())))
+        retrying(lambda: self._attempt(channel, max(0.1, min(ATTEMPT_SECONDS, gives_up - time.monotonic()))))
 
     def _attempt(self, channel: Channel, seconds: float) -> None:
         """In a thread of its own: a library's time-out bounds each step, but neither the sum of them nor the look-up of
@@ -171,7 +171,11 @@ class _Delivery:
         try:
             outcome.result(timeout=seconds)
         except TimeoutError as error:
-            raise NotSent(f"{channel.name}: timed out", is_outage=True) from error
+            raise TimedOut(channel.name) from error
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    return isinstance(error, NotSent) and error.is_outage and not isinstance(error, TimedOut)
 
 
 def _is_free(now: datetime) -> ColumnElement[bool]:

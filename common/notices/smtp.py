@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from common.logging import component_logger
-from common.notices.channels import ChannelName, NotSent
+from common.notices.channels import ChannelName, NotSent, TimedOut
 from common.notices.notice import Notice
 from common.notices.targets import EmailTarget
 
@@ -46,6 +46,8 @@ class EmailChannel:
             is_outage = not isinstance(error, ssl.SSLCertVerificationError)
             raise NotSent("mail server: TLS failed", is_outage=is_outage) from error
         except (OSError, smtplib.SMTPException) as error:
+            if TimeoutError in {type(error), type(error.__context__)}:  # smtplib makes one of its own of it
+                raise TimedOut("mail server") from error
             raise NotSent(f"mail server: {type(error).__name__}", is_outage=True) from error
         if refused:
             log.warning("notice.recipients_refused", kind=notice.kind, notice=notice.key, count=len(refused))

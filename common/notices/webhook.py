@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from common.no_redirects import NoRedirects
-from common.notices.channels import ChannelName, NotSent
+from common.notices.channels import ChannelName, NotSent, TimedOut
 from common.notices.notice import Notice
 from common.notices.targets import WebhookTarget
 from common.version import VERSION
@@ -51,6 +51,8 @@ class WebhookChannel:
             raise NotSent(f"webhook: {error.code}", is_outage=is_outage) from error
         except (OSError, HTTPException) as error:  # a certificate may be mended, as a name or a route
             reason = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
+            if isinstance(reason, TimeoutError):
+                raise TimedOut("webhook") from error
             raise NotSent(f"webhook: {type(reason).__name__}", is_outage=True) from error
 
 

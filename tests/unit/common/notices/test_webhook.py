@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -111,6 +112,14 @@ def test_on_this_machine_no_proxy_hears_of_it(receiver: Receiver, monkeypatch: p
 def test_nobody_there_is_an_outage() -> None:
     error = refused(f"http://{LOOPBACK}:{free_port()}/secret-path")
     assert (error.reason, error.is_outage) == ("webhook: ConnectionRefusedError", True)
+
+
+def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told() -> None:
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        url = f"http://{LOOPBACK}:{listening.getsockname()[1]}/hook"
+        with pytest.raises(NotSent) as refusal:
+            WebhookChannel(WebhookTarget(url=url)).send(NOTICE, put_at=AT, timeout_seconds=0.05)
+    assert (refusal.value.reason, refusal.value.is_outage) == ("webhook: timed out", True)
 
 
 def test_what_does_not_speak_http_is_an_outage(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
