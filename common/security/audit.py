@@ -26,7 +26,7 @@ Action = Literal[
     "document.stored", "document.deleted",
     "access.refused",
     "person.exported", "person.erased", "retention.applied", "budget.state",
-    "report.read", "report.run", "ledger.reversed",
+    "report.read", "report.run", "ledger.reversed", "savings.replayed",
     "audit.exported", "settings.changed",
 ]  # fmt: skip
 """All that is audited. A new one is a line here, at most 32 characters long."""

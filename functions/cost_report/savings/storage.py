@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
 
 from common.database.tables import savings_findings
 from functions.cost_report.models import Finding, Period, Savings, Usd
@@ -60,18 +60,16 @@ def stored(connection: Connection, tenant: str | None) -> Savings:
 
     `found_at` is that of the oldest analysis among them.
     """
-    query = select(savings_findings)
-    if tenant is not None:
-        query = query.where(_row.tenant == tenant)
-    findings = []
-    times = []
-    for row in connection.execute(query).mappings():
-        if row["kind"] == ANALYSIS:
-            times.append(row["found_at"])
-        else:
-            findings.append(_read(row["finding"], row["replay"]))
-    ordered = sorted(findings, key=lambda one: (-one.usd_per_month, one.id))
-    return Savings(found_at=min(times, default=None), findings=ordered)
+    query = select(func.min(_row.found_at)).where(_row.kind == ANALYSIS)
+    found_at = connection.scalar(query if tenant is None else query.where(_row.tenant == tenant))
+    return Savings(found_at=found_at, findings=[one.finding for one in stored_findings(connection, tenant)])
+
+
+def stored_findings(connection: Connection, tenant: str | None) -> Sequence[Stored]:
+    """The same, each with whose it is; dearest first."""
+    query = select(savings_findings).where(_row.kind != ANALYSIS)
+    rows = connection.execute(query if tenant is None else query.where(_row.tenant == tenant)).mappings()
+    return sorted(map(_stored, rows), key=lambda one: (-one.finding.usd_per_month, one.finding.id))
 
 
 def stored_finding(connection: Connection, id_: str, tenant: str | None = None) -> Stored | None:
@@ -80,14 +78,7 @@ def stored_finding(connection: Connection, id_: str, tenant: str | None = None) 
     if tenant is not None:
         query = query.where(_row.tenant == tenant)
     row = connection.execute(query).mappings().one_or_none()
-    if row is None:
-        return None
-    return Stored(
-        tenant=row["tenant"],
-        period_start=row["period_start"],
-        period_end=row["period_end"],
-        finding=_read(row["finding"], row["replay"]),
-    )
+    return None if row is None else _stored(row)
 
 
 def entry_ids_of(connection: Connection, id_: str) -> Sequence[int]:
@@ -132,11 +123,12 @@ def _replays(connection: Connection, tenant: str) -> Mapping[str, str]:
     return {row.id: row.replay for row in connection.execute(query)}
 
 
-def _read(finding: str, replay: str | None) -> Finding:
-    kept = _Kept.model_validate_json(finding)
-    if replay is None:
-        return kept.finding
-    return measured(kept.finding, Replay.model_validate_json(replay), kept.cost_usd_per_month)
+def _stored(row: RowMapping) -> Stored:
+    kept = _Kept.model_validate_json(row["finding"])
+    finding = kept.finding
+    if row["replay"] is not None:
+        finding = measured(finding, Replay.model_validate_json(row["replay"]), kept.cost_usd_per_month)
+    return Stored(tenant=row["tenant"], period_start=row["period_start"], period_end=row["period_end"], finding=finding)
 
 
 def _of_finding(one: Found) -> dict[str, object]:
