@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from common.logging import setup_logging
 from common.settings import settings
 from local.printable import on_one_line, printable
 from local.refusal import Refused
@@ -27,13 +28,19 @@ WIDE = 160  # columns, where it is not told how wide the reader's window is
 MOST_QUESTIONS_SHOWN = 10
 FORMATS = ("table", "json", "csv", "html")
 
-app = typer.Typer(help="See what models cost, and correct the ledger.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 PeriodOption = Annotated[
     str,
     typer.Option(help="Days in UTC: 30d, mtd, ytd, last-month, 2026, 2026-11, 2026-11-05 or 2026-11-01..2026-11-29."),
 ]
 TenantOption = Annotated[str | None, typer.Option(help="Only this tenant; without it all of them.")]
+
+
+@app.callback()
+def quiet() -> None:
+    """See what models cost, and correct the ledger."""
+    setup_logging(log_level="CRITICAL")  # its lines would stand between those of a table, or of JSON
 
 
 @app.command("report")
@@ -90,8 +97,8 @@ def budgets_command(tenant: TenantOption = None) -> None:
         typer.echo("There are no budgets: BUDGET_FILE names a file with some.")
         return
     rows = [
-        (one.id, one.scope, one.period, one.amount_usd, one.spent_usd, one.held_usd, f"{one.used_percent:.1f} %",
-         one.state, _minute(one.resets_at))
+        (one.id, one.scope, one.period, _usd(one.amount_usd), _usd(one.spent_usd), _usd(one.held_usd),
+         f"{one.used_percent:.1f} %", one.state, _minute(one.resets_at))
         for one in states
     ]  # fmt: skip
     heads = ("BUDGET", "SCOPE", "PERIOD", ">AMOUNT USD", ">SPENT USD", ">HELD USD", ">USED", "STATE", "RESETS AT (UTC)")

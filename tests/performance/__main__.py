@@ -7,6 +7,7 @@ from tests.performance import (
     audit,
     authentication,
     cold_start,
+    cost_report,
     encryption,
     health,
     ledger,
@@ -34,6 +35,7 @@ TABLES: tuple[tuple[str, Callable[[], Rows]], ...] = (
     ("Audit", audit.measure),
     ("Ledger and governor", ledger.measure),
     ("Encryption", encryption.measure),
+    ("Cost report", cost_report.measure),
     ("Health", health.measure),
     ("Cold start", cold_start.measure),
 )
