@@ -271,6 +271,7 @@ def _earlier(ready: Service, work: _Work) -> tuple[str, Reply] | None:
         return None
     work.tools.passages += found.passages
     work.tools.generation = found.generation
+    work.tools.gave_earlier = True
     log.info("answer.repeated", agent=found.agent)
     return found.agent, found.reply
 
@@ -473,6 +474,7 @@ def _reply(work: _Work, agent: str, reply: Reply) -> QueryAnswer:
     entries = work.tools.entries
     costs = [entry.cost_usd for entry in entries]
     known = [cost for cost in costs if cost is not None]
+    asked = [] if work.tools.gave_earlier else [one.model_answered for one in entries if one.model_answered]
     return QueryAnswer(
         answer=reply.answer,
         answered=reply.answered,
@@ -482,7 +484,7 @@ def _reply(work: _Work, agent: str, reply: Reply) -> QueryAnswer:
         citations=[_citation(one) for one in reply.citations],
         critique=CritiqueModel(score=reply.critique_score, rounds=reply.critique_rounds),
         usage=UsageModel(
-            model=reply.model or next((one.model_answered for one in reversed(entries) if one.model_answered), None),
+            model=reply.model or (asked[-1] if asked else None),
             input_tokens=sum(entry.input_tokens + entry.tool_tokens for entry in entries),
             output_tokens=sum(entry.output_tokens + entry.thinking_tokens for entry in entries),
             cost_usd=sum(known, Decimal(0)) if len(known) == len(costs) else None,

@@ -50,8 +50,8 @@ class QueryTools:
 
     `stance` decides on the lane, and whether paid calls are made at all. `entries` grows by one with each attempt at
     a model call, the failed ones too; `passages` holds all that was retrieved, in `generation` of the knowledge base,
-    `given` those that a model was given, beside about `history_tokens` of earlier turns. `ring` is asked outside
-    transactions.
+    `given` those that a model was given, beside about `history_tokens` of earlier turns; `gave_earlier` tells that an
+    earlier answer was given after all. `ring` is asked outside transactions.
     """
 
     retriever: "Callable[[], Retriever]"
@@ -75,6 +75,7 @@ class QueryTools:
     given: dict[tuple[str, str], Passage] = field(default_factory=dict)
     history_tokens: int = 0
     generation: int = 0
+    gave_earlier: bool = False
 
     @property
     def model_is_embedded(self) -> bool:

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select, update
 
-from common.costs.governor import Stance
-from common.database.engine import read
-from common.database.tables import ledger_entries, turns
+from common.costs import budgets, governor
+from common.costs.budgets import BudgetFile
+from common.costs.governor import BudgetSpent, Stance
+from common.database.engine import read, write
+from common.database.tables import answer_facts, documents, knowledge_state, ledger_entries, open_calls, turns
 from common.function import Call, EventStream
 from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, Lane, ModelTimeout, Passage, TokenUsage
 from common.llm.metering import MeteredModel
 from common.metrics import REGISTRY
+from common.personal_data import delete_turns
 from common.problems import Forbidden, InvalidRequest, NotFound, QuotaExceeded
 from common.request_head import Correlation
 from common.security.allowance import check_allowance
@@ -26,18 +29,22 @@ from common.security.encryption import TURN_CONTENT, Sealer, row_of
 from common.security.principal import Principal
 from common.settings import load_settings
 from functions.query import answering, tools
+from functions.query import budgets as query_budgets
 from functions.query.agent import AgentCard, Ask, Reply, Retrieved, Status
 from functions.query.agents import help as help_agent
 from functions.query.agents import knowledge
 from functions.query.answering import Service
-from functions.query.models import QueryAnswer, QueryRequest
+from functions.query.budgets import question_stance
+from functions.query.models import QueryAnswer, QueryPreview, QueryRequest
 from functions.query.routing import Route
 from functions.query.sessions import SessionStore
+from tests.budget_files import budget
 from tests.key_rings import ring_over
 from tests.recorded_spans import recording
 from tests.tenants import ACME, OTHER
 
 CHEAP = "gemini-3.5-flash-lite"
+FREE = Decimal(0)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DRAFT = {
     "answered": True,
@@ -93,6 +100,7 @@ class FakeRetriever:
     def __init__(self) -> None:
         self.found = Retrieved(passages=(PASSAGE,), support=0.8)
         self.tenants: list[str] = []
+        self.only_lexical: list[bool] = []
 
     def retrieve(
         self,
@@ -104,7 +112,11 @@ class FakeRetriever:
         only_lexical: bool = False,
     ) -> Retrieved:
         self.tenants.append(tenant)
+        self.only_lexical.append(only_lexical)
         return self.found
+
+    def embedded_texts(self, question: str) -> list[str]:
+        return [question]
 
 
 def agent(name: str, run: Callable[[Ask], Generator[Status | Reply, None, None]], *examples: str) -> AgentCard:
@@ -535,3 +547,276 @@ def test_spans_of_the_model_hold_what_was_said_only_where_that_is_switched_on(mo
         monkeypatch.setattr(tools, "settings", load_settings)
         ask(ON_LENDING)
     assert not any("messages" in name for name in spans.finish()["chat gemini-3.8-flash"].attributes or {})
+
+
+Spend = Callable[..., None]
+
+
+@pytest.fixture
+def spend(service: Service, sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch) -> Spend:
+    """Sets the budgets that hold from here on."""
+    paid = load_settings(gemini_api_key="key")
+
+    def stance(principal: Principal, agent: str | None) -> Stance:
+        return question_stance(principal, agent, paid, lambda: sqlite_database, NOW)
+
+    monkeypatch.setattr(answering, "service", lambda: replace(service, stance=stance))
+
+    def hold(*given: dict[str, object]) -> None:
+        file = BudgetFile.model_validate({"budgets": given})
+        for module in (budgets, governor, query_budgets):
+            monkeypatch.setattr(module, "budget_file", lambda: file)
+
+    hold()
+    return hold
+
+
+@pytest.fixture
+def stored(sqlite_database: Engine, retriever: FakeRetriever) -> None:
+    """The document that the fake search finds, in the database as it is now."""
+    row = {"id": PASSAGE.document_id, "title": PASSAGE.title, "source": PASSAGE.source, "text": PASSAGE.text}
+    kept = {"metadata": {}, "content_hash": "-", "embedder": "-", "revision": "-", "updated_at": NOW}
+    with write(sqlite_database) as connection:
+        connection.execute(insert(documents), [{"tenant": name, **row, **kept} for name in ("acme", "other")])
+        generation = connection.execute(select(knowledge_state.c.generation)).scalar_one()
+    retriever.found = replace(retriever.found, generation=generation)
+
+
+def facts(database: Engine) -> Any:
+    return rows(database, answer_facts)[-1]
+
+
+@pytest.mark.usefixtures("service")
+def test_what_a_turn_was_like_is_told_with_it(sqlite_database: Engine) -> None:
+    answer = ask(ON_LENDING)
+    told = facts(sqlite_database)
+    assert (told["request_id"], told["session_id"], told["tenant"]) == ("request-1", answer.session_id, "acme")
+    assert (told["lane"], told["model"], told["answered"], told["accepted"]) == (
+        "default", "gemini-3.8-flash", True, True,
+    )  # fmt: skip
+    assert told["evidence_tokens"] == told["cited_tokens"] == 10  # 37 characters
+    assert (told["history_tokens"], told["is_follow_up"]) == (0, False)
+    assert told["question_mark"] is not None
+
+
+@pytest.mark.usefixtures("service")
+def test_the_same_question_has_the_same_mark_within_its_tenant_and_none_in_a_session(sqlite_database: Engine) -> None:
+    session = ask(ON_LENDING).session_id
+    ask(f"  {ON_LENDING.lower()} ")
+    ask(ON_LENDING, principal=OTHER)
+    ask("And is that so for it?", session_id=session, agent="knowledge")
+    one, again, elsewhere, follow_up = rows(sqlite_database, answer_facts)
+    assert one["question_mark"] == again["question_mark"] != elsewhere["question_mark"]
+    assert (follow_up["question_mark"], follow_up["is_follow_up"]) == (None, True)
+    assert follow_up["history_tokens"] == 18  # the question and its answer
+
+
+def test_an_extractive_answer_is_on_no_lane(service: Service, model: FakeModel, sqlite_database: Engine) -> None:
+    model.fails = True
+    ask(ON_LENDING)
+    assert (facts(sqlite_database)["lane"], facts(sqlite_database)["model"]) == ("", "extractive")
+
+
+def test_over_a_soft_threshold_the_cheap_lane_is_asked(spend: Spend, model: FakeModel, sqlite_database: Engine) -> None:
+    spend(budget(amount_usd="9", soft_at="0.3", hard_at=None))
+    assert ask(ON_LENDING).usage.model == "gemini-3.8-flash"  # 3 USD
+    answer = ask(ON_LENDING)
+    assert (answer.usage.model, answer.degraded) == (CHEAP, [])
+    assert model.lanes == ["default", "default", "cheap", "cheap"]
+    assert {row["model_asked"] for row in rows(sqlite_database, ledger_entries)[2:]} == {CHEAP}
+    assert facts(sqlite_database)["lane"] == "cheap"
+
+
+def test_a_spent_budget_of_the_dear_model_alone_leaves_the_cheap_lane(spend: Spend) -> None:
+    ask(ON_LENDING)
+    spend(budget(scope="model", of="gemini-3.8-flash"))
+    answer = ask(ON_LENDING)
+    assert (answer.usage.model, answer.degraded) == (CHEAP, [])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_spent_budget_that_refuses_is_told_before_anything_begins(
+    spend: Spend, sqlite_database: Engine, stream: bool
+) -> None:
+    ask(ON_LENDING)
+    spend(budget(over="refuse"))
+    with pytest.raises(BudgetSpent) as refused:
+        answering.answer(call(ON_LENDING, stream=stream))
+    assert refused.value.members == {"resets_at": "2026-12-01T00:00:00Z"}
+    assert len(rows(sqlite_database, turns)) == 1
+
+
+def test_where_the_next_call_has_no_room_the_documents_answer_alone(
+    spend: Spend, model: FakeModel, sqlite_database: Engine
+) -> None:
+    spend(budget(amount_usd="0.0001", soft_at=None))
+    answer = ask(ON_LENDING)
+    assert (answer.answered, answer.degraded, answer.usage.model) == (True, ["budget"], "extractive")
+    assert model.lanes == []
+    assert rows(sqlite_database, open_calls) == []
+
+
+def test_where_the_next_call_has_no_room_and_the_budget_refuses_nothing_is_recorded(
+    spend: Spend, sqlite_database: Engine
+) -> None:
+    spend(budget(amount_usd="0.0001", soft_at=None, over="refuse"))
+    with pytest.raises(BudgetSpent):
+        ask(ON_LENDING)
+    assert rows(sqlite_database, turns) == rows(sqlite_database, ledger_entries) == []
+
+
+def test_an_agents_own_budget_holds_for_it_alone(spend: Spend) -> None:
+    ask(ON_LENDING)
+    spend(budget(scope="agent", of="knowledge", over="refuse"))
+    with pytest.raises(BudgetSpent):
+        ask(ON_LENDING)
+    assert ask("hello there").agent == "greeting"
+
+
+@pytest.mark.usefixtures("stored")
+class TestEarlierAnswers:
+    """What is given under a spent budget where a question comes again."""
+
+    def test_the_same_question_gets_the_answer_that_was_accepted_then(
+        self, spend: Spend, model: FakeModel, sqlite_database: Engine
+    ) -> None:
+        first = ask(ON_LENDING)
+        spend(budget())
+        again = ask(f" {ON_LENDING.upper()}")
+        assert (again.answer, again.citations, again.agent) == (first.answer, first.citations, "knowledge")
+        assert (again.usage.model, again.usage.cost_usd, again.degraded) == (None, FREE, ["budget"])
+        assert len(model.lanes) == 2
+        assert len(rows(sqlite_database, turns)) == 2
+
+    def test_so_it_does_where_a_budget_has_room_left_but_not_for_a_call(self, spend: Spend) -> None:
+        first = ask(ON_LENDING)
+        spend(budget(amount_usd="3.0001", soft_at=None))
+        again = ask(ON_LENDING)
+        assert (again.answer, again.usage.model, again.degraded) == (first.answer, None, ["budget"])
+
+    @pytest.mark.parametrize("fields", [{"principal": OTHER}, {"agent": "inventive"}], ids=["tenant", "agent"])
+    def test_not_to_another_tenant_and_not_from_an_agent_that_was_not_asked(
+        self, spend: Spend, fields: dict[str, Any]
+    ) -> None:
+        ask(ON_LENDING)
+        spend(budget())
+        assert ask(ON_LENDING, **fields).usage.model != "gemini-3.8-flash"
+        assert ask(ON_LENDING, **fields).degraded in (["budget"], [])
+        assert ask(ON_LENDING, **fields).usage.model == ("extractive" if "principal" in fields else None)
+
+    def test_not_after_the_knowledge_base_changed(self, spend: Spend, sqlite_database: Engine) -> None:
+        ask(ON_LENDING)
+        with write(sqlite_database) as connection:
+            connection.execute(update(knowledge_state).values(generation=knowledge_state.c.generation + 1))
+        spend(budget())
+        assert ask(ON_LENDING).usage.model == "extractive"
+
+    def test_not_after_the_conversation_was_erased(self, spend: Spend, sqlite_database: Engine) -> None:
+        ask(ON_LENDING)
+        with write(sqlite_database) as connection:
+            delete_turns(connection, "acme", [row["uid"] for row in connection.execute(select(turns)).mappings()])
+        assert facts(sqlite_database)["question_mark"] is None
+        spend(budget())
+        assert ask(ON_LENDING).usage.model == "extractive"
+
+    def test_not_where_its_quote_stands_in_the_document_no_more(self, spend: Spend, sqlite_database: Engine) -> None:
+        ask(ON_LENDING)
+        with write(sqlite_database) as connection:
+            connection.execute(update(documents).values(text="The limit for raw land is another one."))
+        spend(budget())
+        assert ask(ON_LENDING).usage.model == "extractive"
+
+    def test_not_within_a_session(self, spend: Spend) -> None:
+        session = ask(ON_LENDING).session_id
+        spend(budget())
+        assert ask(ON_LENDING, session_id=session).usage.model == "extractive"
+
+
+def preview(message: str, **fields: Any) -> QueryPreview:
+    told = answering.answer(call(message, dry_run=True, **fields))
+    assert isinstance(told, QueryPreview)
+    return told
+
+
+def test_a_preview_tells_the_cost_on_both_lanes(spend: Spend, model: FakeModel, sqlite_database: Engine) -> None:
+    told = preview(ON_LENDING)
+    assert (told.agent, told.intent, told.passages) == ("knowledge", "knowledge", 1)
+    assert [(lane.lane, lane.model, lane.priced) for lane in told.lanes] == [
+        ("default", "gemini-3.8-flash", True), ("cheap", CHEAP, True),
+    ]  # fmt: skip
+    default, cheap = told.lanes
+    assert default.output_tokens_at_most == 2 * 3 * (1024 + 512)  # rounds, attempts, draft and review
+    assert default.usd_likely is not None
+    assert default.usd_at_most is not None
+    # input at 0.75, a draft of 300 and a review of 60 tokens at 3.75 USD a million
+    assert default.usd_likely == (default.input_tokens * Decimal("0.75") + 360 * Decimal("3.75")).scaleb(-6)
+    assert default.usd_at_most > (9_216 * Decimal("3.75")).scaleb(-6) > default.usd_likely
+    assert cheap.usd_at_most is not None
+    assert cheap.usd_at_most < default.usd_at_most
+    assert model.lanes == []
+    assert rows(sqlite_database, turns) == rows(sqlite_database, ledger_entries) == []
+
+
+def test_a_preview_tells_the_budgets_and_is_given_where_an_answer_would_be_refused(spend: Spend) -> None:
+    assert preview(ON_LENDING).budget.model_dump() == {"state": "open", "resets_at": None}
+    ask(ON_LENDING)
+    spend(budget(over="refuse"))
+    told = preview(ON_LENDING)
+    assert told.budget.model_dump() == {"state": "refused", "resets_at": datetime(2026, 12, 1, tzinfo=UTC)}
+
+
+def test_a_preview_of_a_model_without_a_price_says_so(spend: Spend, model: FakeModel) -> None:
+    model.model = "gemini-next"
+    default, cheap = preview(ON_LENDING).lanes
+    assert (default.usd_likely, default.usd_at_most, default.priced) == (None, None, False)
+    assert cheap.priced
+
+
+@pytest.mark.usefixtures("spend")
+@pytest.mark.parametrize(
+    ("message", "fields"), [("hello there", {}), (ON_LENDING, {"agent": "asking"})], ids=["greeting", "forced"]
+)
+def test_what_an_agent_answers_in_code_costs_nothing(message: str, fields: dict[str, Any]) -> None:
+    told = preview(message, **fields)
+    assert {(lane.usd_likely, lane.usd_at_most, lane.input_tokens) for lane in told.lanes} == {(FREE, FREE, 0)}
+
+
+@pytest.mark.usefixtures("spend")
+def test_what_an_agent_may_leave_to_the_documents_may_cost_something() -> None:
+    (default, _) = preview("work out something, hi").lanes
+    assert default.usd_likely == 0
+    assert default.usd_at_most is not None
+    assert default.usd_at_most > 0
+
+
+def test_where_nothing_is_found_nothing_would_be_asked(spend: Spend, retriever: FakeRetriever) -> None:
+    retriever.found = Retrieved()
+    assert {(lane.usd_likely, lane.usd_at_most) for lane in preview(ON_LENDING).lanes} == {(FREE, FREE)}
+
+
+def test_the_embedded_model_costs_exactly_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "service", lambda: replace(service, model=service.embedded_model))
+    told = preview(ON_LENDING)
+    assert {(lane.usd_likely, lane.usd_at_most, lane.priced) for lane in told.lanes} == {(FREE, FREE, True)}
+    assert told.passages == 1
+
+
+@pytest.mark.usefixtures("service")
+def test_a_preview_is_no_stream() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        preview(ON_LENDING, stream=True)
+    assert refused.value.errors[0].pointer == "/stream"
+
+
+def test_a_paid_embedder_is_priced_and_not_asked(
+    service: Service, retriever: FakeRetriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = preview(ON_LENDING).lanes[0]
+    paid = load_settings(embedding_model="gemini-embedding-001")
+    monkeypatch.setattr(answering, "service", lambda: replace(service, settings=paid))
+    told = preview(ON_LENDING).lanes[0]
+    assert retriever.only_lexical == [False, True]
+    assert told.input_tokens == free.input_tokens + 12  # the question's 47 characters
+    assert told.usd_likely is not None
+    assert free.usd_likely is not None
+    assert told.usd_likely - free.usd_likely == 12 * Decimal("0.15").scaleb(-6)
