@@ -14,7 +14,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine, func, select
 
-from common.costs.prices import BUILT_IN, Prices, load_price_table
+from common.costs.price_table import load_price_table
+from common.costs.prices import BUILT_IN, Prices
 from common.database.engine import create_engine_for, read
 from common.database.tables import answer_facts, ledger_entries, open_calls, sessions, turns
 from common.llm.chat import TokenUsage

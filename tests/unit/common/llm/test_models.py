@@ -1,10 +1,11 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from common.llm import models
-from common.llm.chat import ChatRequest
+from common.llm.chat import Attempt, ChatRequest
 from common.llm.resilience import ResilientModel
 from common.llm.shield import ShieldedEmbedder, ShieldedModel
 from common.settings import InvalidSettings, Settings, load_settings
@@ -72,6 +73,22 @@ def test_without_the_shield_texts_leave_as_they_are(server: GeminiServer) -> Non
 def test_an_embedded_model_needs_no_shield() -> None:
     assert not isinstance(models.build_chat_model(load_settings()), ShieldedModel)
     assert not isinstance(models.build_embedder(load_settings()), ShieldedEmbedder)
+
+
+def test_a_remote_model_is_metered_at_each_attempt(server: GeminiServer) -> None:
+    server.script(Behaviour(status=503))
+    told: list[tuple[str, str]] = []
+
+    class Told:
+        @contextmanager
+        def attempt(self, request: ChatRequest, *, provider: str, model: str) -> Iterator[Attempt]:
+            told.append((model, request.question))
+            yield Attempt()
+
+    asked = replace(REQUEST, question="Is it jane@roe.example?", lane="cheap", meter=Told())
+    models.build_chat_model(configured(server, cheap_chat_model="gemini-y")).generate(asked)
+    assert [model for model, _ in told] == ["gemini-y"] * 2
+    assert "jane" not in told[0][1]
 
 
 def test_the_cheap_lane_has_its_own_setting(server: GeminiServer) -> None:

@@ -1,11 +1,14 @@
 import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.llm.chat import ChatRequest, Passage
-from common.llm.prompt import Prompt, prompt, sections
+from common.llm.gemini import GeminiModel, gemini_client
+from common.llm.prompt import Prompt, likely_tokens, most_tokens, prompt, sections
+from tests.gemini_server import GeminiServer
 
 CODE = re.compile(r"carry the code ([a-z]{10}) ")
 
@@ -124,3 +127,35 @@ def test_no_text_closes_or_opens_a_delimiter(text: str) -> None:
 def test_any_text_becomes_a_prompt_with_six_codes(text: str) -> None:
     whole = made(passage(text, title=text), question=text)
     assert whole.turns[-1][1].count(code_of(whole)) == 6
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """All texts of a JSON document, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inside in value.items():
+            yield name
+            yield from texts_in(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from texts_in(inside)
+
+
+@pytest.mark.parametrize("text", ["Raw land: 65 %.", "Grundstück: 65 %. \U0001f3e0 土地", "\u200b" * 40 + "x"])
+def test_nothing_that_is_sent_can_be_more_tokens_than_is_said(text: str) -> None:
+    """A token has at least one byte; roles and names of fields are what a provider frames texts with."""
+    schema = {"type": "object", "properties": {"answer": {"type": "string", "description": text}}}
+    request = ChatRequest(
+        instruction="Be brief.",
+        question=text,
+        history=(("user", text), ("model", text)),
+        passages=(passage(text), passage(text, number=2)),
+        json_schema=schema,
+    )
+    with GeminiServer() as server:
+        client = gemini_client(api_key=server.api_key, base_url=server.url)
+        GeminiModel(client, model="gemini-3.8-flash", cheap_model="-").generate(request)
+        (sent,) = server.requests
+    assert most_tokens(request) >= sum(len(one.encode()) for one in texts_in(sent.body))
+    assert likely_tokens(request) < most_tokens(request) / 2

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from common.function import Call, EventStream
 from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, Lane, ModelTimeout, Passage, TokenUsage
 from common.llm.metering import MeteredModel
 from common.metrics import REGISTRY
-from common.personal_data import delete_turns
+from common.personal_data import delete_sessions_before, delete_turns
 from common.problems import Forbidden, InvalidRequest, NotFound, QuotaExceeded
 from common.request_head import Correlation
 from common.security.allowance import check_allowance
@@ -715,6 +715,14 @@ class TestEarlierAnswers:
         ask(ON_LENDING)
         with write(sqlite_database) as connection:
             delete_turns(connection, "acme", [row["uid"] for row in connection.execute(select(turns)).mappings()])
+        assert facts(sqlite_database)["question_mark"] is None
+        spend(budget())
+        assert ask(ON_LENDING).usage.model == "extractive"
+
+    def test_not_after_its_time_was_over(self, spend: Spend, sqlite_database: Engine) -> None:
+        ask(ON_LENDING)
+        with write(sqlite_database) as connection:
+            assert delete_sessions_before(connection, NOW + timedelta(days=1)).turns == 1
         assert facts(sqlite_database)["question_mark"] is None
         spend(budget())
         assert ask(ON_LENDING).usage.model == "extractive"

@@ -275,3 +275,40 @@ def test_where_no_time_is_left_the_words_are_searched_and_the_answer_says_so(dat
     found = Base(database, Bounded()).retriever.retrieve(QUESTION, timeout_seconds=0, tenant=TENANT)
     assert found.degraded == ("embeddings",)
     assert found.passages[0].document_id == "records"
+
+
+def test_where_a_budget_allows_no_embedder_the_words_are_searched_and_the_answer_says_so(database: Engine) -> None:
+    embedder = WatchingEmbedder()
+    base = Base(database, embedder)
+    found = base.retriever.retrieve(QUESTION, tenant=TENANT, only_lexical=True)
+    assert (found.degraded, embedder.limits) == (("budget",), [])
+    assert found.passages[0].document_id == "records"
+    whole = base.retriever.retrieve(QUESTION, tenant=TENANT)
+    assert whole.degraded == ()
+    assert (
+        base.retriever.retrieve(QUESTION, tenant=TENANT, only_lexical=True) == whole
+    )  # it is there, and costs nothing
+
+
+def test_what_was_found_tells_the_content_that_it_was_found_in(base: Base) -> None:
+    before = base.retriever.retrieve(QUESTION, tenant=TENANT).generation
+    base.store.put([document("new", "# New\n\nSomething else.")], tenant=TENANT)
+    assert base.retriever.retrieve(QUESTION, tenant=TENANT).generation > before > 0
+
+
+def test_the_texts_that_an_embedder_would_be_asked_for_are_told(database: Engine) -> None:
+    class Listening(WordEmbedder):
+        asked: list[str]
+
+        def embed_query(self, text: str) -> FloatVector:
+            self.asked.append(text)
+            return super().embed_query(text)
+
+    embedder = Listening()
+    embedder.asked = []
+    retriever = Base(database, embedder).retriever
+    question = "How long shall a creditor retain records, and when must a creditor notify an applicant?"
+    for one in (QUESTION, question):
+        embedder.asked.clear()
+        retriever.retrieve(one, tenant=TENANT)
+        assert sorted(retriever.embedded_texts(one)) == sorted(embedder.asked)
