@@ -1,11 +1,12 @@
-"""`loancheck cost report | preview | budgets | roi | reverse`: the bill, on this machine's own database."""
+"""`loancheck cost report | preview | budgets | roi | reverse`: the bill, on this machine's own database.
+
+`loancheck cost savings` is in `local.saving`.
+"""
 
 import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,16 +16,14 @@ from common.logging import setup_logging
 from common.settings import settings
 from local.printable import on_one_line, printable
 from local.refusal import Refused
+from local.tables import printed, table_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from functions.cost_report.models import Group, Report
     from functions.cost_report.report import Wanted
 
 ACTOR = "cli"
 NOT_KNOWN = "not known"
-WIDE = 160  # columns, where it is not told how wide the reader's window is
 MOST_QUESTIONS_SHOWN = 10
 FORMATS = ("table", "json", "csv", "html")
 
@@ -102,7 +101,7 @@ def budgets_command(tenant: TenantOption = None) -> None:
         for one in states
     ]  # fmt: skip
     heads = ("BUDGET", "SCOPE", "PERIOD", ">AMOUNT USD", ">SPENT USD", ">HELD USD", ">USED", "STATE", "RESETS AT (UTC)")
-    typer.echo(_printed(_table(heads, rows)), nl=False)
+    typer.echo(printed(table_of(heads, rows)), nl=False)
 
 
 @app.command("roi")
@@ -156,29 +155,29 @@ def report_in_words(report: "Report") -> str:
         ("Per 1,000 answers", _usd(totals.usd_per_1000_answers)),
         ("Cached input", NOT_KNOWN if totals.cached_share_percent is None else f"{totals.cached_share_percent:.1f} %"),
     ]
-    tables = [_table((f"{report.period.label}, {whose}", ">USD"), summary)]
+    tables = [table_of((f"{report.period.label}, {whose}", ">USD"), summary)]
     if report.groups:
-        tables.append(_table(_group_heads(report.group_by), [_group_row(one) for one in report.groups]))
+        tables.append(table_of(_group_heads(report.group_by), [_group_row(one) for one in report.groups]))
     if report.forecast is not None:
         one = report.forecast
         rows = [(_usd(one.low_usd), _usd(one.total_usd), _usd(one.high_usd), one.method)]
         heads = (">FORECAST, LOW", ">EXPECTED", f">HIGH ({one.confidence_percent} % BETWEEN)", "METHOD")
-        tables.append(_table(heads, rows))
+        tables.append(table_of(heads, rows))
     if report.anomalies:
         anomalies = [
             (one.day, one.subject, _usd(one.cost_usd), _usd(one.expected_usd), one.driver) for one in report.anomalies
         ]
-        tables.append(_table(("UNUSUAL DAY", "WHO", ">USD", ">EXPECTED", "DRIVEN BY"), anomalies))
+        tables.append(table_of(("UNUSUAL DAY", "WHO", ">USD", ">EXPECTED", "DRIVEN BY"), anomalies))
     if report.top_questions:
         questions = [
             (one.question or "(deleted)", one.agent, f"{one.asked:,}", _usd(one.cost_usd))
             for one in report.top_questions[:MOST_QUESTIONS_SHOWN]
         ]
-        tables.append(_table(("DEAREST QUESTIONS", "AGENT", ">ASKED", ">USD"), questions))
+        tables.append(table_of(("DEAREST QUESTIONS", "AGENT", ">ASKED", ">USD"), questions))
     if report.savings.findings:
         savings = [(one.title, one.how_certain, _usd(one.usd_per_month)) for one in report.savings.findings]
-        tables.append(_table(("COULD BE SAVED", "", ">USD A MONTH"), savings))
-    return _printed(*tables) + "".join(f"\n{on_one_line(note)}" for note in report.notes) + "\n"
+        tables.append(table_of(("COULD BE SAVED", "", ">USD A MONTH"), savings))
+    return printed(*tables) + "".join(f"\n{on_one_line(note)}" for note in report.notes) + "\n"
 
 
 def roi_in_words(report: "Report") -> str:
@@ -193,9 +192,9 @@ def roi_in_words(report: "Report") -> str:
     ]  # fmt: skip
     heads = (report.period.label, ">MINUTES SAVED", ">BENEFIT", ">COST", ">NET", ">ROI", ">PAID BACK IN DAYS")
     assumptions = [(one.name, one.low, one.base, one.high, one.unit, one.setting) for one in report.roi.assumptions]
-    given = _table(("ASSUMPTION", ">LOW", ">BASE", ">HIGH", "UNIT", "SETTING"), assumptions)
+    given = table_of(("ASSUMPTION", ">LOW", ">BASE", ">HIGH", "UNIT", "SETTING"), assumptions)
     words = "".join(f"\n{one.case}: {on_one_line(one.in_words)}" for one in report.roi.cases)
-    return f"{_printed(_table(heads, cases), given)}{words}\n"
+    return f"{printed(table_of(heads, cases), given)}{words}\n"
 
 
 def preview_in_words(preview: dict[str, Any]) -> str:  # Any: JSON of another process
@@ -211,7 +210,7 @@ def preview_in_words(preview: dict[str, Any]) -> str:  # Any: JSON of another pr
     budget = preview["budget"]
     resets = f", until {budget['resets_at']}" if budget["resets_at"] else ""
     says = f"agent {preview['agent']}, {preview['passages']} passages; budget {budget['state']}{resets}"
-    return f"{_printed(_table(heads, lanes))}({on_one_line(says)})\n"
+    return f"{printed(table_of(heads, lanes))}({on_one_line(says)})\n"
 
 
 def _wanted(period: str, group_by: str, tenant: str | None, now: datetime) -> "Wanted":
@@ -244,30 +243,6 @@ def _group_row(one: "Group") -> Sequence[str]:
     share = "-" if one.share_percent is None else f"{one.share_percent:.1f} %"
     counts = (one.calls, one.unpriced_calls, tokens.input, tokens.cached_input, tokens.output, tokens.thinking)
     return (one.key or "(none)", _usd(one.cost_usd), share, *(f"{count:,}" for count in counts))
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """A head that begins with > is of a column of amounts: those end at the right."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE, pad_edge=False)
-    for head in heads:
-        table.add_column(Text(head.removeprefix(">")), justify="right" if head.startswith(">") else "left")
-    for row in rows:
-        table.add_row(*(Text(on_one_line(str(cell))) for cell in row))
-    return table
-
-
-def _printed(*tables: "Table") -> str:
-    from rich.console import Console
-
-    text = StringIO()
-    console = Console(file=text, width=None if sys.stdout.isatty() else WIDE, color_system=None, highlight=False)
-    for table in tables:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def _usd(amount: Decimal | None) -> str:
