@@ -25,6 +25,7 @@ from common.llm.extractive import ExtractiveModel
 from common.llm.models import chat_model
 from common.logging import setup_logging
 from common.request_head import Correlation
+from common.security.keyring import key_ring
 from common.security.principal import ANONYMOUS
 from common.settings import settings
 from functions.query.agent import Ask, Reply
@@ -124,10 +125,13 @@ def ask(question: str) -> Reply:
         correlation=Correlation(request_id="benchmark", trace_id="0" * 32),
         principal=ANONYMOUS,
         session_id="benchmark",
+        route="benchmark",
         deadline=time.monotonic() + settings().query_timeout_seconds,
         model_timeout_seconds=settings().model_timeout_seconds,
         streams=False,
         clock=lambda: datetime.now(UTC),
+        engine=engine,
+        ring=key_ring,
         agent=AGENT.name,
     )
     *_, reply = AGENT.run(Ask(message=question, tools=tools, entities=extract_entities(question)))
