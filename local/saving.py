@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.logging import setup_logging
 from common.settings import settings
 from local.printable import on_one_line
 from local.refusal import Refused
@@ -45,6 +46,7 @@ def savings_command(
 
     Exit code 0: done. 2: it cannot be done, as a replay without a paid model.
     """
+    setup_logging(log_level="CRITICAL")  # its lines would stand between those of a table
     if entries is not None and replay is not None:
         raise Refused("--entries and --replay: give one of them")
     if entries is not None:
@@ -101,7 +103,7 @@ def _replay(finding_id: str, tenant: str | None, size: int, *, is_agreed: bool) 
     _note(kept, len(questions))
     asked = _asked(replaying.replay(ready, kept.tenant, questions))
     if not asked:
-        raise Refused("no question got an answer that could be measured: the ledger and the log say why")
+        raise Refused("no question got an answer that could be measured: their calls' outcomes are in the ledger")
     done = replaying.measured(ready, asked, datetime.now(UTC))
     with write(engine()) as connection:
         is_kept = keep_replay(connection, finding_id, done)

@@ -1,5 +1,6 @@
 """`loancheck cost savings`: what it finds, the entries behind it, and a replay through the real client library."""
 
+import json
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -18,6 +19,7 @@ from functions.query.answering import answer
 from functions.query.models import QueryAnswer, QueryRequest
 from tests.command_line import Run, command_line
 from tests.gemini_server import Behaviour, GeminiServer
+from tests.instance import instance
 from tests.savings_traffic import CHEAP, DEFAULT
 from tests.tenants import ACME
 
@@ -191,8 +193,22 @@ def test_a_model_that_is_away_measures_nothing(asked: Run, gemini: GeminiServer)
     gemini.script(*[Behaviour(status=400)] * 9)
     code, _, complaint = asked("--replay", lane, "--yes")
     assert (code, complaint) == (
-        2, "loancheck: no question got an answer that could be measured: the ledger and the log say why\n"
+        2, "loancheck: no question got an answer that could be measured: their calls' outcomes are in the ledger\n"
     )  # fmt: skip
+
+
+def test_a_budget_that_is_spent_ends_the_replay(asked: Run, gemini: GeminiServer, tmp_path: Path) -> None:
+    lane = lanes(asked)[0]
+    budgets = {
+        "budgets": [{"id": "acme-a-day", "scope": "tenant", "of": "acme", "period": "day", "amount_usd": "0.0001"}]
+    }
+    file = tmp_path / "budgets.json"
+    file.write_text(json.dumps(budgets))
+    with instance(tmp_path, BUDGET_FILE=str(file)):
+        code, _, complaint = asked("--replay", lane, "--yes")
+    assert code == 2
+    assert complaint.startswith("loancheck: the budget acme-a-day allows no more questions")
+    assert gemini.requests == []
 
 
 def test_the_embedded_model_has_nothing_to_replay(run: Run) -> None:
