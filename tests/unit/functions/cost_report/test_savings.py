@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select
 
 from common.costs.ledger import reverse
@@ -363,3 +366,53 @@ def everything(scene: Scene) -> None:
             call(tokens=200_000, output=5_000), agent="collateral", intent=None, history_tokens=3, is_follow_up=True
         )
     scene.write()
+
+
+ANSWERS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "is_cheap": st.booleans(),
+            "tokens": st.integers(0, 300_000),
+            "cached": st.integers(0, 300_000),
+            "thinking": st.sampled_from((0, 0, 900, 20_000)),
+            "is_priced": st.sampled_from((True, True, True, False)),
+            "accepted": st.booleans(),
+            "question_mark": st.sampled_from((None, "a", "b", "c")),
+            "evidence_tokens": st.integers(0, 200_000),
+            "cited_tokens": st.integers(0, 10_000),
+            "history_tokens": st.integers(0, 400_000),
+            "is_follow_up": st.booleans(),
+        }
+    ),
+    min_size=40,
+    max_size=80,
+)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers=ANSWERS)
+def test_whatever_happened_no_finding_saves_more_than_its_entries_cost(
+    sqlite_database: Engine, answers: list[dict[str, Any]]
+) -> None:
+    tell_all = load_settings(savings_min_usd=0)
+    with pytest.MonkeyPatch.context() as patch, sqlite_database.connect() as connection, connection.begin() as nothing:
+        patch.setattr("functions.cost_report.savings.settings", lambda: tell_all)
+        scene = Scene(connection=connection)
+        for one in answers:
+            facts = dict(one)
+            model, lane = (CHEAP, "cheap") if facts.pop("is_cheap") else (DEFAULT, "default")
+            kinds = {name: facts.pop(name) for name in ("tokens", "cached", "thinking")}
+            scene.answer(
+                call(model, output=500, priced=facts.pop("is_priced"), **kinds),
+                call(EMBEDDINGS, "embed", tokens=kinds["tokens"], content_mark=facts["question_mark"]),
+                lane=lane,
+                model=model,
+                **facts,
+            )
+        scene.write()
+        costs = {row.id: row.cost_usd for row in connection.execute(select(ledger_entries))}
+        for found in analyse(connection, NOVEMBER, "acme", NOW):
+            ids = list(found.entry_ids)
+            assert ids == sorted(set(ids))
+            assert sum((costs[entry_id] for entry_id in ids), Decimal(0)) >= found.saving_usd >= 0
+        nothing.rollback()
