@@ -12,7 +12,7 @@ from common.security.keyring import key_ring
 from common.security.principal import Principal
 from common.settings import settings
 from functions.cost_report.cloud_bill import cloud_bill
-from functions.cost_report.costs import ledger_rows
+from functions.cost_report.costs import focus_rows, ledger_rows
 from functions.cost_report.focus import Account, focus_csv
 from functions.cost_report.periods import period_of
 from functions.cost_report.report import Wanted, build
@@ -83,7 +83,7 @@ def csv_of(wanted: Wanted) -> bytes:
     """The period's days of the ledger in FOCUS columns."""
     with read(engine()) as connection:
         rows = ledger_rows(connection, wanted.period.start, wanted.period.end, wanted.tenant)
-    return focus_csv(rows, account())
+    return focus_csv(focus_rows(rows), account())
 
 
 def account() -> Account:

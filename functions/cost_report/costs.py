@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -12,8 +12,34 @@ from common.database.tables import answer_days, ledger_days
 from functions.cost_report.focus import LedgerDayRow
 from functions.cost_report.models import DIMENSIONS, Dimension, Group, Tokens
 
-_COLUMNS = tuple(LedgerDayRow.__dataclass_fields__)
 _PLACES = Decimal("0.000000001")
+
+
+class LedgerDay(NamedTuple):
+    """A row of `ledger_days`, as `LedgerDayRow` has it: a tuple, for a report reads ten thousands of them.
+
+    On PostgreSQL the amounts have zeros at their ends (`plain`).
+    """
+
+    day: date
+    tenant: str
+    principal: str
+    agent: str
+    step: str
+    route: str
+    lane: str
+    provider: str
+    model: str
+    calls: int
+    unpriced_calls: int
+    lost_calls: int
+    lost_usd: Decimal
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    thinking_tokens: int
+    tool_tokens: int
+    cost_usd: Decimal
 
 
 class Sum:
@@ -29,7 +55,7 @@ class Sum:
         self.calls = self.unpriced_calls = self.lost_calls = 0
         self.input = self.cached_input = self.output = self.thinking = self.tool = 0
 
-    def add(self, row: LedgerDayRow) -> None:
+    def add(self, row: LedgerDay) -> None:
         self.cost_usd += row.cost_usd
         self.calls += row.calls
         self.unpriced_calls += row.unpriced_calls
@@ -68,13 +94,22 @@ class Answers:
         self.answered += answered
 
 
-def ledger_rows(connection: Connection, start: datetime, end: datetime, tenant: str | None) -> Sequence[LedgerDayRow]:
-    """The ledger's days from `start` to before `end`, which are midnights UTC; of one tenant, or of all. In order."""
+def ledger_rows(connection: Connection, start: datetime, end: datetime, tenant: str | None) -> Sequence[LedgerDay]:
+    """The ledger's days from `start` to before `end`, which are midnights UTC; of one tenant, or of all."""
     column = ledger_days.c
-    query = select(*(column[name] for name in _COLUMNS)).where(column.day >= start.date(), column.day < end.date())
+    columns = [column[name] for name in LedgerDay._fields]
+    query = select(*columns).where(column.day >= start.date(), column.day < end.date())
     if tenant is not None:
         query = query.where(column.tenant == tenant)
-    return [_row(row) for row in connection.execute(query.order_by(*ledger_days.primary_key))]
+    return [LedgerDay._make(row) for row in connection.execute(query)]
+
+
+def focus_rows(rows: Iterable[LedgerDay]) -> Sequence[LedgerDayRow]:
+    """`rows` as FOCUS takes them, in order."""
+    amounts = ("cost_usd", "lost_usd")
+    return [
+        LedgerDayRow(**row._asdict() | {name: plain(getattr(row, name)) for name in amounts}) for row in sorted(rows)
+    ]
 
 
 def answers_by_day_and_agent(
@@ -93,14 +128,14 @@ def answers_by_day_and_agent(
     return found
 
 
-def by_day(rows: Iterable[LedgerDayRow]) -> Mapping[date, Sum]:
+def by_day(rows: Iterable[LedgerDay]) -> Mapping[date, Sum]:
     days: defaultdict[date, Sum] = defaultdict(Sum)
     for row in rows:
         days[row.day].add(row)
     return days
 
 
-def by_dimension(rows: Iterable[LedgerDayRow]) -> Mapping[Dimension, list[Group]]:
+def by_dimension(rows: Iterable[LedgerDay]) -> Mapping[Dimension, list[Group]]:
     """The costs by each dimension, dearest first."""
     # All days together first: what is left is then read six times.
     alike: defaultdict[tuple[str, ...], Sum] = defaultdict(Sum)
@@ -132,16 +167,10 @@ def plain(amount: Decimal) -> Decimal:
     return amount.normalize()
 
 
-def _row(row: Iterable[Any]) -> LedgerDayRow:  # Any: values of many columns
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values["cost_usd"], values["lost_usd"] = plain(values["cost_usd"]), plain(values["lost_usd"])
-    return LedgerDayRow(**values)
-
-
 def _group(key: str, one: Sum, total: Decimal) -> Group:
     return Group(
         key=key,
-        cost_usd=one.cost_usd,
+        cost_usd=plain(one.cost_usd),
         calls=one.calls,
         unpriced_calls=one.unpriced_calls,
         share_percent=share_percent(one.cost_usd, total),

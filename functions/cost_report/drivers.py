@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from functions.cost_report.focus import LedgerDayRow
+from functions.cost_report.costs import LedgerDay
 from functions.cost_report.models import Dimension
 
 MOST = 3
@@ -31,7 +31,7 @@ class Driver:
         return f"{whose}: {usd(abs(self.change_usd))} {direction}, {usd(self.cost_usd)} after {usd(self.before_usd)}"
 
 
-def drivers(rows: Iterable[LedgerDayRow], before: Iterable[LedgerDayRow], most: int = MOST) -> Sequence[Driver]:
+def drivers(rows: Iterable[LedgerDay], before: Iterable[LedgerDay], most: int = MOST) -> Sequence[Driver]:
     """The largest changes in cost, growth before decline; none where nothing has changed.
 
     Costs are seen from several sides, and one change may be told from two of them: a model that only one key asks. A
@@ -63,7 +63,7 @@ def usd(amount: Decimal) -> str:
     return f"{amount:.2g} USD" if abs(amount) >= Decimal("0.000001") else "less than 0.000001 USD"
 
 
-def _sums(rows: Iterable[LedgerDayRow]) -> Mapping[tuple[Dimension, str], Decimal]:
+def _sums(rows: Iterable[LedgerDay]) -> Mapping[tuple[Dimension, str], Decimal]:
     sums: defaultdict[tuple[Dimension, str], Decimal] = defaultdict(Decimal)
     for row in rows:
         names = (row.model, row.agent, row.principal, row.tenant)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from common.notices.notice import MAX_LINE, MAX_LINK, Notice, one_line
+from functions.cost_report.costs import LedgerDay
 from functions.cost_report.drivers import drivers, usd
-from functions.cost_report.focus import LedgerDayRow
 from functions.cost_report.models import Report
 
 KIND = "report"
@@ -15,7 +15,7 @@ _BROWSED = "https://storage.cloud.google.com/"  # where a browser opens an objec
 
 
 def notice_of(
-    report: Report, rows: Sequence[LedgerDayRow], before: Sequence[LedgerDayRow], *, key: str, files: Mapping[str, str]
+    report: Report, rows: Sequence[LedgerDay], before: Sequence[LedgerDay], *, key: str, files: Mapping[str, str]
 ) -> Notice:
     """A short notice of `report`, with the link to its page among `files`. `rows` are the ledger's days of its period,
     `before` those of the one before it; `key` names period and tenant."""
@@ -29,7 +29,7 @@ def notice_of(
     )
 
 
-def _lines(report: Report, rows: Sequence[LedgerDayRow], before: Sequence[LedgerDayRow]) -> Iterator[str]:
+def _lines(report: Report, rows: Sequence[LedgerDay], before: Sequence[LedgerDay]) -> Iterator[str]:
     totals = report.totals
     spent_before = sum((row.cost_usd for row in before), Decimal(0))
     yield (

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,21 +16,22 @@ from functions.cost_report.budget_states import budget_states
 from functions.cost_report.cloud_bill import CloudBill
 from functions.cost_report.costs import (
     Answers,
+    LedgerDay,
     Sum,
     answers_by_day_and_agent,
     by_day,
     by_dimension,
     divided,
     ledger_rows,
+    plain,
     share_percent,
 )
-from functions.cost_report.focus import LedgerDayRow
 from functions.cost_report.forecast import DayCost, forecast
 from functions.cost_report.models import Day, Dimension, Forecast, Period, Report, Savings, Totals
 from functions.cost_report.periods import days_so_far
 from functions.cost_report.roi import assumptions_of, roi
 from functions.cost_report.savings.storage import stored
-from functions.cost_report.top_questions import top_questions
+from functions.cost_report.top_questions import dearest_questions, top_questions
 
 if TYPE_CHECKING:
     from common.security.keyring import KeyRing
@@ -51,31 +53,20 @@ class Wanted:
 class Read:
     """What the database has of it: the ledger's days from `HISTORY` before the period on, and those within it."""
 
-    with_history: Sequence[LedgerDayRow]
-    rows: Sequence[LedgerDayRow]
+    with_history: Sequence[LedgerDay]
+    rows: Sequence[LedgerDay]
     answers: Mapping[tuple[date, str], Answers]
 
 
 def build(connection: Connection, wanted: Wanted, *, ring: "KeyRing", bill: CloudBill, now: datetime) -> Report:
     """The report as the database stands at `now`, in one transaction of it, so that all its parts agree."""
     read = _read(connection, wanted)
-    # The forecast computes while the database searches: each takes about as long as all the rest.
-    with ThreadPoolExecutor(1) as beside:
-        foreseen = beside.submit(_forecast, read.with_history, wanted.period, now)
-        return _report(connection, wanted, read, foreseen, ring=ring, bill=bill, now=now)
-
-
-def _report(
-    connection: Connection,
-    wanted: Wanted,
-    read: Read,
-    foreseen: "Future[Forecast | None]",
-    *,
-    ring: "KeyRing",
-    bill: CloudBill,
-    now: datetime,
-) -> Report:
     period, tenant = wanted.period, wanted.tenant
+    # The forecast imports and computes while the database searches; nothing else asks the connection meanwhile.
+    with ThreadPoolExecutor(1) as beside:
+        searched = beside.submit(copy_context().run, dearest_questions, connection, period.start, period.end, tenant)
+        foreseen = _forecast(read.with_history, period, now)
+        dearest = searched.result()
     days = by_day(read.rows)
     totals = _totals(days.values(), read.answers.values(), bill)
     groups = by_dimension(read.rows)
@@ -91,7 +82,7 @@ def _report(
         by=dict(groups),
         budgets=budget_states(connection, now, tenant),
         anomalies=anomalies(_uses(read.with_history), first=period.start.date(), last=_last_day(period, now)),
-        top_questions=top_questions(connection, ring, period.start, period.end, tenant),
+        top_questions=top_questions(connection, ring, dearest, period.start, period.end, tenant),
         savings=savings,
         roi=roi(
             _answered_by_agent(read.answers),
@@ -102,7 +93,7 @@ def _report(
             assumptions=assumptions_of(settings()),
         ),
         notes=list(_notes(wanted, totals, bill, savings)),
-        forecast=foreseen.result(),
+        forecast=foreseen,
     )
 
 
@@ -123,12 +114,12 @@ def _totals(days: Iterable[Sum], answers: Iterable[Answers], bill: CloudBill) ->
     for given in answers:
         counted.add(given.answers, given.answered)
     return Totals(
-        cost_usd=whole.cost_usd,
+        cost_usd=plain(whole.cost_usd),
         cloud_cost_usd=bill.total_usd,
         calls=whole.calls,
         unpriced_calls=whole.unpriced_calls,
         lost_calls=whole.lost_calls,
-        lost_usd_at_most=whole.lost_usd,
+        lost_usd_at_most=plain(whole.lost_usd),
         answers=counted.answers,
         answered=counted.answered,
         usd_per_answer=divided(whole.cost_usd, counted.answers),
@@ -157,7 +148,7 @@ def _days(
 def _day(day: date, one: Sum, answers: int, bill: CloudBill) -> Day:
     return Day(
         day=day,
-        cost_usd=one.cost_usd,
+        cost_usd=plain(one.cost_usd),
         cloud_cost_usd=None if bill.by_day is None else bill.by_day.get(day),
         calls=one.calls,
         answers=answers,
@@ -165,12 +156,12 @@ def _day(day: date, one: Sum, answers: int, bill: CloudBill) -> Day:
     )
 
 
-def _forecast(rows: Sequence[LedgerDayRow], period: Period, now: datetime) -> Forecast | None:
+def _forecast(rows: Sequence[LedgerDay], period: Period, now: datetime) -> Forecast | None:
     history = [DayCost(day=day, cost_usd=one.cost_usd) for day, one in by_day(rows).items()]
     return forecast(history, now=now, period=period)
 
 
-def _uses(rows: Sequence[LedgerDayRow]) -> Iterator[Use]:
+def _uses(rows: Sequence[LedgerDay]) -> Iterator[Use]:
     sums: defaultdict[tuple[date, str, str], Sum] = defaultdict(Sum)
     for row in rows:
         sums[row.day, row.principal, row.model].add(row)

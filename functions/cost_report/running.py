@@ -26,8 +26,8 @@ from common.security.keyring import key_ring
 from functions.cost_report.answering import account, tenant_of
 from functions.cost_report.asked import ArchivedReport, RunAnswer
 from functions.cost_report.cloud_bill import cloud_bill
-from functions.cost_report.costs import ledger_rows
-from functions.cost_report.focus import LedgerDayRow, focus_csv
+from functions.cost_report.costs import LedgerDay, focus_rows, ledger_rows
+from functions.cost_report.focus import focus_csv
 from functions.cost_report.models import Period, Report
 from functions.cost_report.notice import notice_of
 from functions.cost_report.page import render
@@ -74,8 +74,8 @@ class Made:
     """A report and the ledger's days behind it, with those of the period before."""
 
     report: Report
-    rows: Sequence[LedgerDayRow]
-    before: Sequence[LedgerDayRow]
+    rows: Sequence[LedgerDay]
+    before: Sequence[LedgerDay]
 
 
 def run(
@@ -199,7 +199,7 @@ def _archived(this: Run, made: Made) -> tuple[dict[str, str], Made]:
     files: dict[str, str] = {}
     if not _kept(this, to, files, f"{stem}.json", lambda: made.report.model_dump_json().encode()):
         made = Made(report=Report.model_validate_json(to.read(f"{stem}.json")), rows=made.rows, before=made.before)
-    _kept(this, to, files, f"{stem}.csv", lambda: focus_csv(made.rows, account()))
+    _kept(this, to, files, f"{stem}.csv", lambda: focus_csv(focus_rows(made.rows), account()))
     _kept(this, to, files, f"{stem}.html", lambda: render(made.report, nonce=None))
     return files, made
 

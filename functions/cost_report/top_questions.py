@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Float, and_, cast, func, select, tuple_
+from sqlalchemy import Connection, Float, and_, cast, false, func, or_, select
 
 from common.database.tables import answer_facts, ledger_entries, turns
 from common.pii import mask
@@ -29,7 +29,7 @@ _fact, _entry = answer_facts.c, ledger_entries.c
 # A caller may name several requests alike; a question with a mark is the first of its session.
 _PAID_FOR = and_(_entry.request_id == _fact.request_id, _entry.session_id == _fact.session_id)
 
-_Mark = tuple[str, str]
+Mark = tuple[str, str]
 """Tenant and mark."""
 
 
@@ -44,20 +44,20 @@ class _Asked:
 
 
 def top_questions(
-    connection: Connection, ring: "KeyRing", start: datetime, end: datetime, tenant: str | None, most: int = MOST
+    connection: Connection,
+    ring: "KeyRing",
+    dearest: Sequence[Mark],
+    start: datetime,
+    end: datetime,
+    tenant: str | None,
 ) -> list[TopQuestion]:
-    """The dearest questions asked from `start` to before `end`, dearest first; of one tenant, or of all.
+    """The `dearest_questions` asked from `start` to before `end`, dearest first; of one tenant, or of all.
 
     A question is the same one where its words are, within a tenant, whatever their case. Those asked within a
-    conversation stand for no question of their own and are left out, as those that cost nothing. Which ones are the
-    dearest is found out from the newest `LOOKED_AT` answers; how often those were asked and what they cost is of the
-    whole time. The words come from the newest conversation that has them, masked and cut; where that is deleted, or
-    does not open, they are None.
+    conversation stand for no question of their own and are left out, as those that cost nothing. The words come from
+    the newest conversation that has them, masked and cut; where that is deleted, or does not open, they are None.
     """
-    is_asked = and_(_fact.created_at >= start, _fact.created_at < end, _fact.question_mark.is_not(None))
-    if tenant is not None:
-        is_asked &= _fact.tenant == tenant
-    is_dearest = is_asked & tuple_(_fact.tenant, _fact.question_mark).in_(_dearest(connection, is_asked, most))
+    is_dearest = _is_asked(start, end, tenant) & _one_of((_fact.tenant, _fact.question_mark), dearest)
     costs = _costs(connection, is_dearest)
     asked = _asked(connection, is_dearest)
     words = _words(connection, ring, asked)
@@ -69,10 +69,16 @@ def top_questions(
     return sorted(found, key=lambda one: -one.cost_usd)
 
 
-def _dearest(connection: Connection, is_asked: "ColumnElement[bool]", most: int) -> Sequence[_Mark]:
-    """Told by a sum of floats, which is good enough to choose by: SQLite keeps exact costs as text."""
+def dearest_questions(
+    connection: Connection, start: datetime, end: datetime, tenant: str | None, most: int = MOST
+) -> Sequence[Mark]:
+    """The questions that cost most among those of the newest `LOOKED_AT` answers.
+
+    Told by a sum of floats, which is good enough to choose by: SQLite keeps exact costs as text.
+    """
     columns = (_fact.tenant, _fact.question_mark, _fact.request_id, _fact.session_id)
-    newest = select(*columns).where(is_asked).order_by(_fact.created_at.desc()).limit(LOOKED_AT).subquery().c
+    by_age = select(*columns).where(_is_asked(start, end, tenant)).order_by(_fact.created_at.desc())
+    newest = by_age.limit(LOOKED_AT).subquery().c
     query = (
         select(newest.tenant, newest.question_mark)
         .join(ledger_entries, and_(_entry.request_id == newest.request_id, _entry.session_id == newest.session_id))
@@ -84,20 +90,25 @@ def _dearest(connection: Connection, is_asked: "ColumnElement[bool]", most: int)
     return [(tenant, mark) for tenant, mark in connection.execute(query)]
 
 
-def _costs(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[_Mark, Decimal]:
+def _is_asked(start: datetime, end: datetime, tenant: str | None) -> "ColumnElement[bool]":
+    is_asked = and_(_fact.created_at >= start, _fact.created_at < end, _fact.question_mark.is_not(None))
+    return is_asked if tenant is None else is_asked & (_fact.tenant == tenant)
+
+
+def _costs(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[Mark, Decimal]:
     query = (
         select(_fact.tenant, _fact.question_mark, _entry.cost_usd, func.count())
         .join(ledger_entries, _PAID_FOR)
         .where(is_asked, _entry.cost_usd.is_not(None))
         .group_by(_fact.tenant, _fact.question_mark, _entry.cost_usd)
     )
-    costs: defaultdict[_Mark, Decimal] = defaultdict(Decimal)
+    costs: defaultdict[Mark, Decimal] = defaultdict(Decimal)
     for tenant, mark, cost, count in connection.execute(query):
         costs[tenant, mark] += cost * count
     return costs
 
 
-def _asked(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[_Mark, _Asked]:
+def _asked(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[Mark, _Asked]:
     newest = (
         select(func.max(_fact.id).label("id"), func.count().label("times"))
         .where(is_asked)
@@ -114,15 +125,15 @@ def _asked(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[_
     }
 
 
-def _words(connection: Connection, ring: "KeyRing", asked: Mapping[_Mark, _Asked]) -> Mapping[_Mark, str]:
+def _words(connection: Connection, ring: "KeyRing", asked: Mapping[Mark, _Asked]) -> Mapping[Mark, str]:
     """The questions as they were asked in those requests; one that cannot be read is left out."""
     marks = {(tenant, one.session_id, one.request_id): (tenant, mark) for (tenant, mark), one in asked.items()}
     column = turns.c
     query = select(column.tenant, column.session_id, column.request_id, column.uid, column.content).where(
-        tuple_(column.tenant, column.session_id, column.request_id).in_(list(marks))
+        _one_of((column.tenant, column.session_id, column.request_id), list(marks))
     )
     sealer = Sealer(ring)
-    words: dict[_Mark, str] = {}
+    words: dict[Mark, str] = {}
     for tenant, session_id, request_id, uid, sealed in connection.execute(query):
         try:
             content = json.loads(sealer.open(sealed, TURN_CONTENT, row_of(tenant, uid)))
@@ -130,6 +141,12 @@ def _words(connection: Connection, ring: "KeyRing", asked: Mapping[_Mark, _Asked
             continue
         words[marks[tenant, session_id, request_id]] = _shown(content["message"])
     return words
+
+
+def _one_of(columns: Sequence["ColumnElement[str]"], values: Sequence[tuple[str, ...]]) -> "ColumnElement[bool]":
+    """As `(a, b) IN (...)`, for which SQLite would look at every row."""
+    each = (and_(*(column == one for column, one in zip(columns, value, strict=True))) for value in values)
+    return or_(false(), *each)
 
 
 def _shown(message: str) -> str:

@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 
+from functions.cost_report.costs import LedgerDay
 from functions.cost_report.drivers import drivers, usd
-from functions.cost_report.focus import LedgerDayRow
 
 
-def row(cost_usd: str, **more: Any) -> LedgerDayRow:
+def row(cost_usd: str, **more: Any) -> LedgerDay:
     usual: dict[str, Any] = {
         "day": date(2026, 11, 28), "tenant": "acme", "principal": "key:a", "agent": "knowledge", "step": "draft",
-        "route": "POST /api/query", "provider": "gemini", "model": "flash", "calls": 1, "unpriced_calls": 0,
+        "route": "POST /api/query", "lane": "default", "provider": "gemini", "model": "flash", "calls": 1,
+        "unpriced_calls": 0, "lost_calls": 0, "lost_usd": Decimal(0), "input_tokens": 1, "cached_input_tokens": 0,
+        "output_tokens": 0, "thinking_tokens": 0, "tool_tokens": 0,
     }  # fmt: skip
-    return LedgerDayRow(**usual | more, cost_usd=Decimal(cost_usd))
+    return LedgerDay(**usual | more, cost_usd=Decimal(cost_usd))
 
 
-def told(rows: list[LedgerDayRow], before: list[LedgerDayRow]) -> list[str]:
+def told(rows: list[LedgerDay], before: list[LedgerDay]) -> list[str]:
     return [str(one) for one in drivers(rows, before)]
 
 

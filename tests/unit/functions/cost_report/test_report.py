@@ -19,7 +19,7 @@ from common.database.engine import read, write
 from common.database.tables import ledger_entries, sessions, turns
 from common.security.encryption import TURN_CONTENT, Sealer, row_of
 from functions.cost_report.cloud_bill import CloudBill
-from functions.cost_report.costs import ledger_rows
+from functions.cost_report.costs import focus_rows, ledger_rows
 from functions.cost_report.focus import Account, focus_csv
 from functions.cost_report.models import DIMENSIONS, Report, Tokens
 from functions.cost_report.page import render
@@ -113,7 +113,7 @@ def test_all_formats_tell_the_same(database: Engine, building: Building) -> None
     with read(database) as connection:
         rows = ledger_rows(connection, report.period.start, report.period.end, None)
     told = json.loads(report.model_dump_json())
-    charges = list(csv.DictReader(io.StringIO(focus_csv(rows, Account(id="a")).decode())))
+    charges = list(csv.DictReader(io.StringIO(focus_csv(focus_rows(rows), Account(id="a")).decode())))
     page = render(report, nonce="n").decode()
     assert told["totals"]["cost_usd"] == "1.250000001"
     assert sum(Decimal(one["BilledCost"]) for one in charges) == Decimal("1.250000001")
