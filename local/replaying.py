@@ -10,6 +10,7 @@ import json
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -145,8 +146,10 @@ class Again:
 
 def measured(ready: Service, asked: Sequence[tuple[Question, Again]], at: datetime) -> Replay:
     """The two lanes side by side, over the questions that both answered."""
+    models = Counter(call.model_answered or call.model_asked for question, _ in asked for call in question.calls)
+    [(model, _)] = models.most_common(1)
     before = Side(
-        model=ready.model.model_on("default"),
+        model=model,
         accepted=sum(question.accepted for question, _ in asked),
         score=_mean([question.score for question, _ in asked]),
         cost_usd=_sum(question.cost_usd for question, _ in asked) or Decimal(0),
@@ -249,7 +252,8 @@ def _questions(connection: Connection, sealer: Sealer, tenant: str, entry_ids: S
         before.id < entry.id,
     )
     query = (
-        select(entry.id, facts.request_id, facts.session_id, facts.agent, facts.accepted, facts.critique_score)
+        select(entry.id, facts.request_id, facts.session_id, facts.agent, facts.answered)
+        .add_columns(facts.accepted, facts.critique_score)
         .add_columns(turns.c.uid, turns.c.content)
         .select_from(ledger_entries.join(answer_facts, took(answer_facts)).join(turns, is_its_turn))
         .where(entry.id.in_(entry_ids), entry.tenant == tenant, facts.tenant == tenant, facts.history_tokens == 0)
@@ -263,7 +267,7 @@ def _questions(connection: Connection, sealer: Sealer, tenant: str, entry_ids: S
             yield Question(
                 message=content["message"],
                 agent=row.agent,
-                accepted=row.accepted,
+                accepted=row.answered and row.accepted,
                 score=row.critique_score,
                 calls=calls,
             )

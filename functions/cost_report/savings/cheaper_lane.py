@@ -74,7 +74,8 @@ def _scored(
             "test": f"with {CONFIDENCE_PERCENT} % confidence the cheap lane's share is at least "
             f"{100 * (default.value + least):.1f} %, and may be {100 * MARGIN:.0f} points lower than the other "
             "(Newcombe's interval of Wilson's scores)",
-            "assumption": "the same tokens, and questions of the same kind on both lanes",
+            "assumption": "the same tokens, questions of the same kind on both lanes, and reviews that are as "
+            "strict: each lane's model reviews its own answers, while a replay has both reviewed by the default lane's",
         },
         calls=calls,
         can_be_replayed=True,
@@ -112,7 +113,13 @@ def _shares(traffic: Traffic, cheap: str) -> Mapping[Group, Mapping[str, Share]]
     """Accepted answers by agent, intent and lane. On the cheap lane only those by the model that it has now count."""
     is_cheap = or_(facts.model == cheap, facts.model.startswith(f"{cheap}-", autoescape=True))
     query = (
-        select(facts.agent, facts.intent, facts.lane, func.sum(case((facts.accepted, 1), else_=0)), func.count())
+        select(
+            facts.agent,
+            facts.intent,
+            facts.lane,
+            func.sum(case((and_(facts.answered, facts.accepted), 1), else_=0)),
+            func.count(),
+        )
         .where(traffic.answers(), or_(facts.lane == "default", and_(facts.lane == "cheap", is_cheap)))
         .group_by(facts.agent, facts.intent, facts.lane)
     )

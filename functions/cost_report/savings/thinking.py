@@ -68,13 +68,17 @@ def _found(traffic: Traffic, agent: str, model: str, compared: _Compared, saved:
 
 def _drafts(traffic: Traffic) -> Mapping[Group, Answers]:
     """By agent and model, the answers by what that model thought for their drafts."""
+    is_accepted = and_(facts.answered, facts.accepted)
     of_answer = (
         select(
-            facts.agent, model_used.label("model"), facts.accepted, func.sum(entry.thinking_tokens).label("thinking")
+            facts.agent,
+            model_used.label("model"),
+            is_accepted.label("accepted"),
+            func.sum(entry.thinking_tokens).label("thinking"),
         )
         .select_from(ANSWERED_BY)
         .where(traffic.answers(), traffic.calls(of_answers=True), entry.step == DRAFT, entry.outcome == "ok")
-        .group_by(facts.id, facts.agent, facts.accepted, model_used)
+        .group_by(facts.id, facts.agent, is_accepted, model_used)
         .subquery("of_answer")
     )
     columns = (of_answer.c.agent, of_answer.c.model, of_answer.c.thinking, of_answer.c.accepted)
