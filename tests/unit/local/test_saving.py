@@ -1,6 +1,7 @@
 """`loancheck cost savings`: what it finds, the entries behind it, and a replay through the real client library."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -51,13 +52,23 @@ def gemini(monkeypatch: pytest.MonkeyPatch) -> Iterator[GeminiServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def asked_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance's state after the questions were asked in earnest, each in a session of its own."""
+    folder = tmp_path_factory.mktemp("asked")
+    with (
+        GeminiServer() as server,
+        instance(folder, GEMINI_BASE_URL=server.url, GEMINI_API_KEY=server.api_key),
+    ):
+        knowledge_store().put([Document(id="limits", title="Limits", text=TEXT)], tenant=ACME.tenant)
+        for question in QUESTIONS:
+            ask(question)
+    return folder
+
+
 @pytest.fixture
-def asked(gemini: GeminiServer, run: Run) -> Run:
-    """The questions were asked in earnest, each in a session of its own; then the stand-in forgot them."""
-    knowledge_store().put([Document(id="limits", title="Limits", text=TEXT)], tenant=ACME.tenant)
-    for question in QUESTIONS:
-        ask(question)
-    gemini.reset()
+def asked(asked_folder: Path, tmp_path: Path, gemini: GeminiServer, run: Run) -> Run:  # gemini listens
+    shutil.copytree(asked_folder, tmp_path, dirs_exist_ok=True)
     return run
 
 
