@@ -12,7 +12,8 @@ import pytest
 
 from common.costs import ledger
 from local import asking
-from local.costing import preview_in_words
+from local.costing import preview_in_words, report_in_words
+from tests import sample_reports
 from tests.command_line import Run, command_line
 from tests.ledgers import entry
 
@@ -142,6 +143,17 @@ def test_an_entry_is_taken_back_once_and_it_is_audited(run: Run) -> None:
         audited = [(one.tenant, one.actor, one.action, one.target) for one in newest(connection, 10)]
     assert ("acme", "cli", "ledger.reversed", "entry:1") in audited
     assert ("default", "cli", "report.read", "all tenants") in audited
+
+
+def test_what_stands_out_has_tables_of_its_own() -> None:
+    report = sample_reports.rich()
+    lines = report_in_words(report).splitlines()
+    heads = [line.split("  ")[0].strip() for line in lines if line.isupper() or "HIGH" in line]
+    for head in ("UNUSUAL DAY", "DEAREST QUESTIONS", "COULD BE SAVED"):
+        assert any(one.startswith(head) for one in heads), (head, heads)
+    assert any(report.savings.findings[0].title[:20] in line for line in lines)
+    assert all(note.split("\n")[0] in lines for note in report.notes)
+    assert report.forecast is None or any(report.forecast.method in line for line in lines)
 
 
 PREVIEW: dict[str, Any] = {
