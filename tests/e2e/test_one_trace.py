@@ -86,7 +86,8 @@ def test_a_query_is_one_trace_over_spine_router_retrieval_database_and_model(
     assert chains["plan"] == ["POST /api/query", agent, "plan"]
     assert chains["critique"] == ["POST /api/query", agent, "critique"]
     assert [lineage(one, spans)[-2] for one in spans["chat gemini-3.8-flash"]] == ["plan", "critique"]
-    assert chains["write sqlite"] == ["POST /api/query", "write sqlite"]
+    written = [lineage(one, spans)[-2] for one in spans["write sqlite"]]  # each call as it is held, then the turn
+    assert written == ["chat gemini-3.8-flash", "chat gemini-3.8-flash", "POST /api/query"]
     assert all(chain[0] == "POST /api/query" for chain in chains.values())
     draft = spans["chat gemini-3.8-flash"][0]
     assert draft.attributes["gen_ai.provider.name"] == "gcp.gemini"
