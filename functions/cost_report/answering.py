@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from common.database.engine import engine, read
 from common.function import HTML, JSON, Call, Reply
-from common.problems import Forbidden
+from common.problems import FieldError, Forbidden, InvalidRequest
 from common.security import audit
 from common.security.keyring import key_ring
 from common.security.principal import Principal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CSV = "text/csv"
 SEES_ALL = "costs:all"
+MOST_ROWS = 50_000  # some 30 MB: an answer of Cloud Run has at most 32
 
 _FORMATS: "dict[str, Format]" = {JSON: "json", HTML: "html", CSV: "csv"}
 
@@ -31,7 +32,7 @@ def report(call: Call[None], now: datetime | None = None) -> Reply:
     """The report that `call.query` asks for, in the format that it names, or else in the one that Accept does.
 
     Raises:
-        InvalidRequest: there is no such period.
+        InvalidRequest: there is no such period, or it has more rows than a CSV in one answer takes.
         Forbidden: it is about a tenant whose costs the principal may not see.
         DatabaseUnavailable: nothing can be told, or the look at what is not one's own not be noted.
     """
@@ -49,7 +50,7 @@ def report(call: Call[None], now: datetime | None = None) -> Reply:
             request_id=call.correlation.request_id,
         )
     if format_ == "csv":
-        return Reply(content=csv_of(wanted), content_type=CSV)
+        return Reply(content=csv_of(wanted, most=MOST_ROWS), content_type=CSV)
     found = report_of(wanted, at)
     if format_ == "html":
         from functions.cost_report.page import render
@@ -79,10 +80,17 @@ def report_of(wanted: Wanted, now: datetime) -> "Report":
         return build(connection, wanted, ring=ring, bill=bill, now=now)
 
 
-def csv_of(wanted: Wanted) -> bytes:
-    """The period's days of the ledger in FOCUS columns."""
+def csv_of(wanted: Wanted, *, most: int | None = None) -> bytes:
+    """The period's days of the ledger in FOCUS columns.
+
+    Raises:
+        InvalidRequest: there are more than `most` rows.
+    """
     with read(engine()) as connection:
         rows = ledger_rows(connection, wanted.period.start, wanted.period.end, wanted.tenant)
+    if most is not None and len(rows) > most:
+        reason = f"has {len(rows):,} rows, and a CSV in one answer at most {most:,}: ask for less, or use loancheck"
+        raise InvalidRequest(f"The period {reason}.", errors=[FieldError(pointer="/period", detail=reason)])
     return focus_csv(focus_rows(rows), account())
 
 

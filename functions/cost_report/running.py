@@ -33,7 +33,7 @@ from functions.cost_report.notice import notice_of
 from functions.cost_report.page import render
 from functions.cost_report.periods import period_of
 from functions.cost_report.report import Wanted, build
-from functions.cost_report.runs import Claim, claim, finish, give_back
+from functions.cost_report.runs import Claim, claim, finish, give_back, key_of, unfinished
 from functions.cost_report.savings import refresh
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ ATTEMPTS = 4  # at one file; the waits between them are 1, 2 and 4 seconds
 LEASE_MARGIN = timedelta(seconds=30)  # after its time limit a request is surely over
 NOTICE_SECONDS = 60.0
 MARGIN_SECONDS = 10.0  # of a request's time, for what is begun at the end of it
+MOST_LEFT_OVER = 3  # reports that a run makes up for; those that are left still are the next one's
 SAVINGS_PERIOD = "30d"
 ONE_DAY = timedelta(days=1)
 
@@ -103,6 +104,8 @@ def run(
         sleep=sleep,
     )
     periods = due(call.body.period, now)
+    if call.body.period is None:
+        periods += _left_over(this, periods, now)
     lost = _lapsed(now)
     try:
         reports = [_report(this, period) for period in periods]
@@ -113,7 +116,7 @@ def run(
 
 
 def due(asked: str | None, now: datetime) -> list[Period]:
-    """The periods that a run reports: the one asked for; else yesterday, and on the first of a month the last month.
+    """The periods that a run reports first: the one asked for; else yesterday, and on the first of a month the last.
 
     Raises:
         InvalidRequest: it is no period, or is not over.
@@ -129,6 +132,14 @@ def due(asked: str | None, now: datetime) -> list[Period]:
     if (yesterday + ONE_DAY).day == 1:
         labels.append(f"{yesterday:%Y-%m}")
     return [period_of(label, now) for label in labels]
+
+
+def _left_over(this: Run, due: Sequence[Period], now: datetime) -> list[Period]:
+    """Periods whose report an earlier run has left undone, as one that was killed, or that the archive refused."""
+    with read(engine()) as connection:
+        labels = unfinished(connection, now - this.lease, this.tenant, MOST_LEFT_OVER)
+    known = {period.label for period in due}
+    return [period_of(label, now) for label in labels if label not in known]
 
 
 def before(period: Period) -> tuple[datetime, datetime]:
@@ -148,7 +159,7 @@ def _lapsed(now: datetime) -> int:
 
 def _report(this: Run, period: Period) -> ArchivedReport:
     ring = key_ring()  # before all transactions: what is not made yet is made in one of its own
-    key = period.label if this.tenant is None else f"{period.label} {this.tenant}"
+    key = key_of(period.label, this.tenant)
     mine = claim(engine(), key, secrets.token_hex(16), this.clock(), this.lease)
     if not isinstance(mine, Claim):
         return ArchivedReport(period=period.label, is_new=False, files=dict(mine))

@@ -1,15 +1,16 @@
 """Which scheduled reports are done: one a period, whoever asks for it how often and at how many places at once.
 
 A row in the database is the right to do the work. It lasts as long as a request may, so that a run that was killed is
-done again by the next one; a run that fails gives it back at once.
+done again by the next one; a run that fails gives it back at once. What was begun and not finished stays known until it
+is done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from common.database.engine import write
@@ -17,6 +18,7 @@ from common.database.tables import report_runs
 from common.problems import AssistantError
 
 _run = report_runs.c
+_GIVEN_BACK = datetime(1970, 1, 1, tzinfo=UTC)  # as if it had been begun so long ago
 
 
 class RunInProgress(AssistantError):
@@ -73,7 +75,23 @@ def finish(connection: Connection, mine: Claim, files: Mapping[str, str], now: d
 def give_back(engine: Engine, mine: Claim) -> None:
     """The work was not done: whoever comes next does it."""
     with write(engine) as connection:
-        connection.execute(delete(report_runs).where(_is(mine)))
+        connection.execute(update(report_runs).where(_is(mine)).values(started_at=_GIVEN_BACK))
+
+
+def unfinished(connection: Connection, before: datetime, tenant: str | None, most: int) -> Sequence[str]:
+    """Labels of periods whose report was begun `before` and never finished: the newest of them."""
+    begun = select(_run.period).where(_run.finished_at.is_(None), _run.started_at < before)
+    labels = []
+    for key in connection.scalars(begun.order_by(_run.period.desc())):
+        label, _, whose = key.partition(" ")
+        if (whose or None) == tenant:
+            labels.append(label)
+    return labels[:most]
+
+
+def key_of(label: str, tenant: str | None) -> str:
+    """What a report is known by: its period's label, with the tenant's name where it is about one alone."""
+    return label if tenant is None else f"{label} {tenant}"
 
 
 def _is(mine: Claim) -> "ColumnElement[bool]":

@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from common.costs import ledger
+from functions.cost_report import answering
 from local.catalogue import load_catalogue
 from local.gateway import Gateway
 from tests.instance import instance
@@ -104,6 +105,14 @@ def test_the_format_is_the_one_that_is_named_or_else_accepted(
 ) -> None:
     response = asking(query, **({"Accept": accept} if accept is not None else {}))
     assert (response.status_code, response.mimetype) == (200, content_type)
+
+
+def test_a_csv_that_no_answer_could_hold_is_refused(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "MOST_ROWS", 1)
+    assert asking("?format=csv").status_code == 200
+    refused = asking("?format=csv", who="all")
+    assert refused.status_code == 422
+    assert "has 2 rows" in refused.get_json()["errors"][0]["detail"]
 
 
 def test_the_page_runs_under_its_own_policy(asking: Asking) -> None:

@@ -226,6 +226,23 @@ def test_an_archive_that_refuses_is_tried_again_and_then_reported_and_nothing_is
     assert (desk.files(), len(desk.notices())) == (FILES, 1)
 
 
+def test_what_was_left_undone_is_made_up_for_by_a_later_run(desk: Desk) -> None:
+    from common.database.engine import engine
+
+    runs.claim(engine(), "2026-11-26", "the dead", NOW - timedelta(days=2), LEASE)
+    runs.claim(engine(), "2026-11-25 acme", "another's", NOW - timedelta(days=3), LEASE)
+    in_the_way = refusing(desk)
+    with pytest.raises(ReportNotArchived):
+        desk.run("2026-11-27")
+    in_the_way.unlink()
+    answer = desk.run()
+    assert [(one.period, one.is_new) for one in answer.reports] == [
+        ("2026-11-28", True), ("2026-11-27", True), ("2026-11-26", True),
+    ]  # fmt: skip
+    assert [one.period for one in desk.run().reports] == ["2026-11-28"]
+    assert [one.period for one in desk.run(who=ADMIN).reports] == ["2026-11-28", "2026-11-25"]
+
+
 class Failing(FolderArchive):
     """Refuses so many writes; `too_late` ones are done all the same, and only their answer is lost."""
 
