@@ -1,0 +1,248 @@
+"""infra/terraform: formatted, valid, its own tests pass, and its lists are those of the rest of the product.
+
+Terraform comes from TERRAFORM (a command that has the providers, or can get them), else from `tf-offline` in
+../shared/terraform beside the checkout, which needs a `terraform` on the path. Without either those tests are skipped.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from common.settings import SETTINGS, Secret
+from infra.costs.workload import LINES, SCENARIOS
+
+ROOT = Path(__file__).resolve().parents[3]
+TERRAFORM = ROOT / "infra" / "terraform"
+OFFLINE = ROOT.parent / "shared" / "terraform" / "tf-offline"
+FUNCTIONS = json.loads((ROOT / "functions" / "functions.json").read_text())["functions"]
+COPIED = [
+    "infra/terraform",
+    "infra/monitoring/alerts.yml",
+    "functions",
+    "common/settings.py",
+    "requirements.txt",
+    "LICENSE",
+]
+EXAMPLE = ["-var-file=dev.tfvars", "-var-file=example.tfvars.example"]
+
+
+def _text(name: str) -> str:
+    return (TERRAFORM / name).read_text(encoding="utf-8")
+
+
+def _map_keys(text: str, name: str, indent: str = "  ") -> set[str]:
+    """The keys of the map `name = {...}` in formatted HCL."""
+    found = re.search(rf"^{indent}{name}\s*= {{\n(.*?)^{indent}}}", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, name
+    return set(re.findall(rf"^{indent}  (\w+)\s*=", found[1], re.MULTILINE))
+
+
+def _alerts() -> Mapping[str, str]:
+    groups = yaml.safe_load((ROOT / "infra" / "monitoring" / "alerts.yml").read_text())["groups"]
+    return {rule["alert"]: rule["labels"]["severity"] for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+# The lists
+
+
+def test_every_alert_is_told_in_the_cloud_or_says_why_not() -> None:
+    monitoring = _text("monitoring.tf")
+    here = _map_keys(monitoring, "alerts")
+    burn_rates = set(re.findall(r'"(\w+)"', monitoring.split("burn_rate_alerts = [")[1].split("]")[0]))
+    elsewhere = _map_keys(monitoring, "prometheus_only")
+    assert here | burn_rates | elsewhere == set(_alerts())
+    assert not here & elsewhere
+    assert not burn_rates & (here | elsewhere)
+
+
+def test_events_that_alerts_count_are_logged() -> None:
+    events = set(re.findall(r'^    \w+\s+= "([a-z_]+\.[a-z_]+)"$', _text("logging.tf"), re.MULTILINE))
+    code = "".join(
+        path.read_text(encoding="utf-8") for folder in ("common", "functions") for path in (ROOT / folder).rglob("*.py")
+    )
+    assert len(events) > 10
+    assert [event for event in sorted(events) if f'"{event}"' not in code] == []
+
+
+def test_secrets_by_reference_are_all_settings_that_are_secrets() -> None:
+    text = _text("locals.tf")
+    named = set(re.findall(r'"([A-Z_]+)"', text.split("parts = {")[1].split("needs_network")[0]))
+    assert named == {name.upper() for name, one in SETTINGS.items() if one.kind is Secret}
+
+
+def test_settings_made_here_are_settings() -> None:
+    own = set(re.findall(r'"([A-Z_]+)"', _text("functions.tf").split("own_settings = [")[1].split("]")[0]))
+    assert own - {"THREADS"} <= {name.upper() for name in SETTINGS}  # THREADS is the framework's
+
+
+def test_idle_costs_are_those_of_the_cost_guide() -> None:
+    text = _text("costs.tf")
+    idle, always = SCENARIOS[0], sum((line.usd(SCENARIOS[0]) for line in LINES if line.switch is None), Decimal(0))
+    switched = [(line.switch, line.usd(idle)) for line in LINES if line.switch in {"database", "redis", "chroma"}]
+    for part, usd in [("base", always), *switched]:
+        written = re.search(rf"{part}\s+= ([0-9.]+)", text)
+        assert written is not None
+        assert abs(Decimal(written[1]) - usd) < Decimal("0.01")
+
+
+def test_chroma_server_is_of_the_version_that_the_client_is() -> None:
+    version = re.search(r'version\s+= optional\(string, "([0-9.]+)"\)', _text("variables.tf"))
+    assert version is not None
+    assert f"chromadb=={version[1]} " in (ROOT / "requirements.txt").read_text()
+
+
+def test_cron_and_path_of_a_schedule_are_listed() -> None:
+    for one in FUNCTIONS:
+        assert ("scheduler" in one["trigger"]) == ("schedule" in one)
+        assert ("pubsub" in one["trigger"]) == ("topic" in one)
+        source = (ROOT / one["source"]).read_text(encoding="utf-8")
+        if "schedule" in one:
+            assert f'path="{one["schedule"]["path"]}"' in source
+
+
+def test_every_variable_and_output_is_described() -> None:
+    for name, kind in (("variables.tf", "variable"), ("outputs.tf", "output")):
+        blocks = re.findall(rf'^{kind} "(\w+)" {{\n(.*?)^}}', _text(name), re.MULTILINE | re.DOTALL)
+        assert blocks
+        assert [one for one, body in blocks if not re.search(r"^  description = \"\S", body, re.MULTILINE)] == []
+
+
+def test_no_project_region_or_address_is_written_in_a_resource() -> None:
+    for path in TERRAFORM.glob("*.tf"):
+        if path.name != "variables.tf":
+            assert not re.search(r"us-central1|example\.com|\d{12}", path.read_text(encoding="utf-8")), path.name
+
+
+# Terraform itself
+
+
+@pytest.fixture(scope="module")
+def terraform() -> str:
+    named = os.environ.get("TERRAFORM")
+    if named:
+        return named
+    if shutil.which("terraform") is None:
+        pytest.skip("there is no terraform on the path, and TERRAFORM names none")
+    if not OFFLINE.is_file():
+        pytest.skip("../shared/terraform/tf-offline is not there, and TERRAFORM names no terraform with the providers")
+    return str(OFFLINE)
+
+
+def _run(terraform: str, folder: Path, *arguments: str, expected: int = 0) -> str:
+    done = subprocess.run(
+        [terraform, f"-chdir={folder}", *arguments], capture_output=True, text=True, check=False, timeout=110
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == expected, said[-4000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_it_is_formatted_and_valid_and_its_own_tests_pass(terraform: str) -> None:
+    _run(terraform, TERRAFORM, "fmt", "-check", "-recursive", "-diff")
+    _run(terraform, TERRAFORM, "init", "-backend=false", "-input=false", "-no-color")
+    _run(terraform, TERRAFORM, "validate", "-no-color")
+    said = _run(terraform, TERRAFORM, "test", "-no-color")
+    assert re.search(r"Success! [1-9]\d* passed, 0 failed\.", said)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what Terraform reads, without the embedder's weights, with its state beside it."""
+    for name in COPIED:
+        source, target = ROOT / name, tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(
+                source, target, ignore=shutil.ignore_patterns(".terraform*", "build", "__pycache__", "tests")
+            )
+        else:
+            shutil.copy(source, target)
+    folder = tmp_path / "infra" / "terraform"
+    (folder / "state_override.tf").write_text('terraform {\n  backend "local" {\n    path = "test.tfstate"\n  }\n}\n')
+    return folder
+
+
+@pytest.fixture
+def offline(terraform: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """tf-offline alone: nothing is to be made in a cloud that is one."""
+    if Path(terraform).name != "tf-offline":
+        pytest.skip("only tf-offline may apply")
+    monkeypatch.setenv("TF_OFFLINE_KEEP_BACKEND", "1")
+    return terraform
+
+
+@pytest.mark.slow
+def test_an_apply_that_was_cut_off_is_finished_by_the_next_and_then_nothing_is_left_to_do(
+    offline: str, checkout: Path
+) -> None:
+    _run(offline, checkout, "init", "-input=false", "-no-color")
+    apply = ["apply", "-auto-approve", "-input=false", "-no-color", *EXAMPLE]
+    _cut_off([offline, f"-chdir={checkout}", *apply], after=20)
+    begun = len(json.loads((checkout / "test.tfstate").read_text())["resources"])
+    assert "Apply complete!" in _run(offline, checkout, *apply)
+    state = (checkout / "test.tfstate").read_text()
+    assert 0 < begun < len(json.loads(state)["resources"])
+    again = _run(offline, checkout, "plan", "-detailed-exitcode", "-input=false", "-no-color", *EXAMPLE)
+    assert "No changes." in again
+    assert "postgresql+psycopg://" not in state  # neither the URL nor the password in it
+
+
+@pytest.mark.slow
+def test_a_wrong_list_is_refused_by_the_name_of_each_field(offline: str, checkout: Path) -> None:
+    shutil.copytree(TERRAFORM / "tests", checkout / "tests")
+    _run(offline, checkout, "init", "-input=false", "-no-color")
+    plan = [offline, f"-chdir={checkout}", "plan", "-input=false", "-no-color"]
+    said = " ".join(_refused([*plan, *EXAMPLE, "-var=functions_file=tests/lists/wrong.json"]).replace("│", " ").split())
+    for refusal in (
+        "functions.json: name must be different",
+        "functions.json: name of a_name_that_is_much_too_long_for_an_account must",
+        "functions.json: trigger of pigeon, topicless must",
+        "functions.json: callers of social must",
+        "functions.json: paths must be different for each function, or one host could not serve them all: /api/same",
+        "functions.json: paths must begin with /",
+        "functions.json: large: memory_mb must",
+        "functions.json: uses of dreamer must",
+    ):
+        assert refusal in said, refusal
+    missing = _refused([*plan, EXAMPLE[0]])
+    assert "No value for required variable" in missing
+    assert 'variable "project_id"' in missing
+
+
+def _refused(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def _cut_off(command: list[str], after: int) -> None:
+    """Interrupt an apply as soon as so many resources are there."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    with process:
+        for _ in _made(process.stdout, after):
+            os.killpg(process.pid, signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode != 0
+
+
+def _made(lines: Iterator[str], count: int) -> Iterator[None]:
+    made = 0
+    for line in lines:
+        made += "Creation complete" in line
+        if made == count:
+            yield
+            return
+    raise AssertionError(f"it ended after {made} resources by itself")
