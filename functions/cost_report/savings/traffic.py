@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, not_, select
@@ -40,6 +41,11 @@ ANSWERED_BY = answer_facts.join(ledger_entries, took(answer_facts))
 
 _reversal = ledger_entries.alias("reversal").c
 _twin = answer_facts.alias("twin").c
+_has_twin = (
+    select(_twin.id)
+    .where(_twin.request_id == facts.request_id, _twin.session_id == facts.session_id, _twin.id != facts.id)
+    .exists()
+)
 
 
 @dataclass(kw_only=True)
@@ -64,7 +70,7 @@ class Calls:
         return self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Traffic:
     """One tenant's, from `start` to before `end`, of which `days` have begun at `now`.
 
@@ -107,17 +113,16 @@ class Traffic:
 
     def answers(self) -> ColumnElement[bool]:
         """The answers whose calls can be told from those of others: two of a session under one id cannot."""
-        twin = select(_twin.id).where(
-            _twin.request_id == facts.request_id,
-            _twin.session_id == facts.session_id,
-            _twin.id != facts.id,
-        )
-        return and_(
-            facts.tenant == self.tenant,
-            facts.created_at >= self.start,
-            facts.created_at < self.end,
-            not_(twin.exists()),
-        )
+        return and_(self._answers, not_(_has_twin)) if self._are_twins else self._answers
+
+    @property
+    def _answers(self) -> ColumnElement[bool]:
+        return and_(facts.tenant == self.tenant, facts.created_at >= self.start, facts.created_at < self.end)
+
+    @cached_property
+    def _are_twins(self) -> bool:
+        """Looked at once: in most periods there are none, and no query has to look again."""
+        return self.connection.execute(select(facts.id).where(self._answers, _has_twin).limit(1)).first() is not None
 
     def models(self) -> Sequence[tuple[str, str]]:
         """Provider and name of the models that were paid in the period, by the kept sums."""
