@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common.logging import setup_logging
 from local import loancheck
 from tests.instance import instance
 
@@ -28,3 +29,4 @@ def command_line(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) 
 
     with instance(folder):
         yield run
+    setup_logging()  # a command that prints tables or JSON keeps the log quiet, for good
