@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 HISTORY = timedelta(days=120)  # before the period: what is usual is told by it
 ONE_DAY = timedelta(days=1)
+WITHOUT_WORDS = "Questions are told without their words here, which would outlive their deletion in an archive."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,9 @@ class Read:
     answers: Mapping[tuple[date, str], Answers]
 
 
-def build(connection: Connection, wanted: Wanted, *, ring: "KeyRing", bill: CloudBill, now: datetime) -> Report:
-    """The report as the database stands at `now`, in one transaction of it, so that all its parts agree."""
+def build(connection: Connection, wanted: Wanted, *, ring: "KeyRing | None", bill: CloudBill, now: datetime) -> Report:
+    """The report as the database stands at `now`, in one transaction of it, so that all its parts agree. Without a
+    `ring` the words of questions are left out."""
     read = _read(connection, wanted)
     period, tenant = wanted.period, wanted.tenant
     # The forecast imports and computes while the database searches; nothing else asks the connection meanwhile.
@@ -92,7 +94,7 @@ def build(connection: Connection, wanted: Wanted, *, ring: "KeyRing", bill: Clou
             now=now,
             assumptions=assumptions_of(settings()),
         ),
-        notes=list(_notes(wanted, totals, bill, savings)),
+        notes=[*_notes(wanted, totals, bill, savings), *([] if ring is not None else [WITHOUT_WORDS])],
         forecast=foreseen,
     )
 

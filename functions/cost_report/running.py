@@ -192,7 +192,7 @@ def _made(this: Run, period: Period) -> Made:
     wanted = Wanted(period=period, tenant=this.tenant)
     with read(engine()) as connection:
         return Made(
-            report=build(connection, wanted, ring=key_ring(), bill=bill, now=this.clock()),
+            report=build(connection, wanted, ring=None, bill=bill, now=this.clock()),
             rows=ledger_rows(connection, period.start, period.end, this.tenant),
             before=ledger_rows(connection, *before(period), this.tenant),
         )

@@ -45,7 +45,7 @@ class _Asked:
 
 def top_questions(
     connection: Connection,
-    ring: "KeyRing",
+    ring: "KeyRing | None",
     dearest: Sequence[Mark],
     start: datetime,
     end: datetime,
@@ -55,12 +55,12 @@ def top_questions(
 
     A question is the same one where its words are, within a tenant, whatever their case. Those asked within a
     conversation stand for no question of their own and are left out, as those that cost nothing. The words come from
-    the newest conversation that has them, masked and cut; where that is deleted, or does not open, they are None.
+    the newest conversation that has them, masked and cut; where that is deleted, or does not open, or there is no `ring`, they are None.
     """
     is_dearest = _is_asked(start, end, tenant) & _one_of((_fact.tenant, _fact.question_mark), dearest)
     costs = _costs(connection, is_dearest)
     asked = _asked(connection, is_dearest)
-    words = _words(connection, ring, asked)
+    words = {} if ring is None else _words(connection, ring, asked)
     found = [
         TopQuestion(question=words.get(mark), asked=one.times, agent=one.agent, cost_usd=plain(costs[mark]))
         for mark, one in asked.items()

@@ -161,7 +161,7 @@ def test_what_is_not_known_is_said_and_never_zero() -> None:
     text = served(report.model_copy(update={"totals": totals, "roi": roi})).text
     for words in ("no answers", "no input", "no billing export is given", "no costs", "never"):
         assert words in text
-    assert "The conversation has been deleted since" in text
+    assert "No words: deleted since, or left out of an archive" in text
 
 
 def test_calls_that_are_in_no_sum_are_said() -> None:

@@ -24,7 +24,7 @@ from functions.cost_report.focus import Account, focus_csv
 from functions.cost_report.models import DIMENSIONS, Report, Tokens
 from functions.cost_report.page import render
 from functions.cost_report.periods import period_of
-from functions.cost_report.report import Wanted, build
+from functions.cost_report.report import WITHOUT_WORDS, Wanted, build
 from tests.key_rings import ring_over
 from tests.ledgers import NOW, answer, entry
 
@@ -286,6 +286,15 @@ def test_a_question_whose_key_is_gone_says_nothing(database: Engine, asked: Aske
     with write(database) as connection:
         connection.execute(turns.update().where(turns.c.uid == session).values(content=b"\x01" + b"0" * 60))
     assert [one.question for one in building().top_questions] == [None]
+
+
+def test_a_report_for_an_archive_has_no_words_of_questions(database: Engine, asked: Asked) -> None:
+    asked("What does Jane Roe owe?", "1")
+    with read(database) as connection:
+        wanted = Wanted(period=period_of("2026-11", LATER), tenant=None)
+        report = build(connection, wanted, ring=None, bill=CloudBill(), now=LATER)
+    assert [(one.question, one.cost_usd) for one in report.top_questions] == [(None, Decimal(1))]
+    assert WITHOUT_WORDS in report.notes
 
 
 def test_a_request_id_that_comes_again_and_again_counts_each_cost_once(asked: Asked, building: Building) -> None:
