@@ -134,7 +134,7 @@ class Anomaly(_Model):
 
 
 class TopQuestion(_Model):
-    """A question that was asked, masked; None where its conversation has been deleted since, and in what is archived."""
+    """A question that was asked, masked; None where it has been deleted since, and in what is archived."""
 
     question: str | None
     asked: int

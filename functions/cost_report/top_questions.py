@@ -55,7 +55,8 @@ def top_questions(
 
     A question is the same one where its words are, within a tenant, whatever their case. Those asked within a
     conversation stand for no question of their own and are left out, as those that cost nothing. The words come from
-    the newest conversation that has them, masked and cut; where that is deleted, or does not open, or there is no `ring`, they are None.
+    the newest conversation that has them, masked and cut; where that is deleted, or does not open, or there is no
+    `ring`, they are None.
     """
     is_dearest = _is_asked(start, end, tenant) & _one_of((_fact.tenant, _fact.question_mark), dearest)
     costs = _costs(connection, is_dearest)
