@@ -250,7 +250,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(HTTPStatus.NOT_FOUND, "Unknown method.")
         usage = content.get("usageMetadata")
         if usage:
-            self.server.gemini.billed.append((usage["promptTokenCount"], usage["candidatesTokenCount"]))
+            counts = (usage.get("promptTokenCount", 0), usage.get("candidatesTokenCount", 0))
+            self.server.gemini.billed.append(counts)
         return self._send(
             json.dumps(content).encode(), cut_after=behaviour.cut_after_bytes, pause_seconds=behaviour.pause_seconds
         )

@@ -174,7 +174,7 @@ def test_a_stream_is_cancelled_where_it_is_closed_before_its_end(
 def test_a_call_that_a_budget_has_no_room_for_is_not_made(
     sqlite_database: Engine, bill: ChatBill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = BudgetFile.model_validate({"budgets": [budget(amount_usd="0.004")]})  # for one call, as it is held
+    file = BudgetFile.model_validate({"budgets": [budget(amount_usd="0.005")]})  # for one call, as it is held
     for module in (budgets, governor):
         monkeypatch.setattr(module, "budget_file", lambda: file)
     model = Scripted(sqlite_database, ModelTimeout())
