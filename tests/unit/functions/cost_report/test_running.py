@@ -28,6 +28,8 @@ from functions.cost_report.runs import Claim, RunInProgress
 from tests.amazon_storage import amazon_storage, empty_bucket
 from tests.instance import instance
 from tests.ledgers import NOW, entry
+from tests.mail_server import mail_server
+from tests.webhook_receiver import receiving
 
 SCHEDULER = Principal(id="account:1", tenant="default", scopes=ROLES["service"])
 ADMIN = Principal(id="key:admin", tenant="acme", scopes=ROLES["admin"])
@@ -283,6 +285,28 @@ def test_calls_that_were_never_heard_of_again_are_entered_as_lost(desk: Desk) ->
     with read(engine()) as connection:
         outcomes = connection.scalars(select(ledger_entries.c.outcome)).all()
     assert outcomes.count(ledger.LOST) == 1
+
+
+def test_people_get_the_notice_by_mail_and_webhook_and_later_where_a_server_is_away(tmp_path: Path) -> None:
+    with mail_server() as mail, receiving() as hook:
+        settings = {
+            "NOTICE_EMAIL_TO": "desk@lender.example", "SMTP_URL": f"smtp://127.0.0.1:{mail.port}",
+            "NOTICE_WEBHOOK_URL": hook.url,
+        }  # fmt: skip
+        with instance(tmp_path, **settings):
+            desk = Desk(tmp_path)
+            hook.status = 503
+            assert desk.run().notices_waiting == 1
+            hook.status = 204
+            assert (desk.run().reports[0].is_new, desk.run().notices_waiting) == (False, 0)
+            page = str(desk.folder / "archive/reports/all/2026-11-28.html")
+        (message,) = mail.messages
+        assert message["Subject"] == "Cost report 2026-11-28: 4.00 USD"
+        assert "- agent knowledge: 2.50 USD more" in message.get_content()
+        assert page in message.get_content()
+        told = json.loads(hook.requests[-1][1])
+        assert (told["type"], told["data"]["link"]) == ("report", page)
+        assert sum(line.startswith("- ") for line in told["data"]["lines"]) == 3
 
 
 @pytest.mark.servers
