@@ -221,10 +221,28 @@ def alertmanager(config: str, folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def nginx(config: Path, port: int) -> Iterator[Path]:
+    """The folder with the state of an nginx that listens on `port`, as the configuration file `config` says."""
+    state = Path(tempfile.mkdtemp(prefix="nginx-"))  # not pytest's folder: where root starts it, workers are `nobody`
+    state.chmod(0o755)
+    command = [nginx_binary(), "-p", f"{state}/", "-c", str(config), "-g", "daemon off;"]
+    try:
+        with running(command, is_ready=lambda: listens(port), log=state / "log"):
+            yield state
+    finally:
+        shutil.rmtree(state)
+
+
+@contextlib.contextmanager
 def silence() -> Iterator[str]:
     """The URL of somebody who takes every connection and never says a word."""
     with socket.create_server((LOOPBACK, 0), backlog=128) as listening:
         yield f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+
+
+def nginx_binary() -> str:
+    """The path of nginx, which Debian keeps off the PATH of all but root."""
+    return installed("nginx", "/usr/sbin/nginx", package="nginx")
 
 
 def promtool() -> str:
@@ -289,6 +307,13 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=2).is_success
     except httpx.TransportError:
         return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on loopback's `port`."""
+    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=2):
+        return True
+    return False
 
 
 def _postgresql_binaries() -> Path:
