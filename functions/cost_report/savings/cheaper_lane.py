@@ -140,8 +140,8 @@ def _may_be_as_good(shares: Mapping[str, Share]) -> bool:
 def _priced(traffic: Traffic, cheap: str) -> Sequence[tuple[ColumnElement[bool], Rates]]:
     """The default lane's calls in parts, each with the cheap model's rates for it; what has none is in no part."""
     where = and_(
-        traffic.answers(),
-        traffic.calls(of_answers=True),
+        traffic.answers(found_by_call=True),
+        traffic.calls(),
         facts.lane == "default",
         entry.lane == "default",
         entry.step.not_in(FREE_OF_LANES),

@@ -14,15 +14,19 @@ def find(traffic: Traffic) -> Iterator[Found]:
 
     No more than the call's uncached input is counted: what came from the provider's cache cost next to nothing.
     """
-    alone = and_(traffic.answers(), facts.history_tokens > 0, not_(facts.is_follow_up))
+    alone = and_(facts.history_tokens > 0, not_(facts.is_follow_up))
     needless = case((facts.history_tokens < uncached, facts.history_tokens), else_=uncached)
     by_tenant = tokens_saved(
-        traffic, and_(alone, entry.step == DRAFT), needless, lambda rates: rates.input, (facts.tenant,)
+        traffic,
+        and_(traffic.answers(found_by_call=True), alone, entry.step == DRAFT),
+        needless,
+        lambda rates: rates.input,
+        (facts.tenant,),
     )
     saved = by_tenant.get((traffic.tenant,))
     if saved is None:
         return
-    query = select(func.count(), func.count(facts.session_id.distinct())).where(alone)
+    query = select(func.count(), func.count(facts.session_id.distinct())).where(traffic.answers(), alone)
     questions, sessions = traffic.connection.execute(query).one()
     yield found(
         traffic,

@@ -142,7 +142,7 @@ def tokens_saved(
     if not parts:
         return {}
     part = case(*parts)
-    priced = and_(where, traffic.calls(of_answers=True), tokens > 0, part.is_not(None))
+    priced = and_(where, traffic.calls(), tokens > 0, part.is_not(None))
     query = select(*by, part, func.sum(tokens)).select_from(ANSWERED_BY)
     sums = traffic.connection.execute(query.where(priced, entry.cost_usd.is_not(None)).group_by(*by, part))
     counts: Counter[tuple[Any, ...]] = Counter()

@@ -26,7 +26,7 @@ def find(traffic: Traffic) -> Iterator[Found]:
     calls = traffic.read_calls(
         select(entry.id, entry.cost_usd)
         .select_from(ranked.join(ledger_entries, took(ranked)))
-        .where(ranked.c.number > 1, traffic.calls(of_answers=True))
+        .where(ranked.c.number > 1, traffic.calls(found_by_answer=True))
     )
     if not traffic.matters(calls.cost_usd):
         return

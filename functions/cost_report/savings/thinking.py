@@ -37,7 +37,7 @@ def find(traffic: Traffic) -> Iterator[Found]:
         return
     of_group = {group: and_(facts.agent == group[0], model_used == group[1]) for group in needless}
     beyond = entry.thinking_tokens - case(*((of_group[group], one.tokens) for group, one in needless.items()))
-    where = and_(traffic.answers(), entry.step == DRAFT, or_(*of_group.values()))
+    where = and_(traffic.answers(found_by_call=True), entry.step == DRAFT, or_(*of_group.values()))
     saved = tokens_saved(traffic, where, beyond, lambda rates: rates.output, (facts.agent, model_used))
     for (agent, model), of_it in sorted(saved.items(), key=lambda pair: pair[0]):
         yield _found(traffic, agent, model, needless[agent, model], of_it)
@@ -77,7 +77,7 @@ def _drafts(traffic: Traffic) -> Mapping[Group, Answers]:
             func.sum(entry.thinking_tokens).label("thinking"),
         )
         .select_from(ANSWERED_BY)
-        .where(traffic.answers(), traffic.calls(of_answers=True), entry.step == DRAFT, entry.outcome == "ok")
+        .where(traffic.answers(found_by_call=True), traffic.calls(), entry.step == DRAFT, entry.outcome == "ok")
         .group_by(facts.id, facts.agent, is_accepted, model_used)
         .subquery("of_answer")
     )

@@ -58,7 +58,7 @@ def find(traffic: Traffic) -> Iterator[Found]:
     enough = case(*((facts.agent == agent, one.enough) for agent, one in sent.items()))
     left_over = facts.evidence_tokens - case((facts.cited_tokens > enough, facts.cited_tokens), else_=enough)
     needless = case((left_over < uncached, left_over), else_=uncached)
-    where = and_(_accepted(traffic), facts.agent.in_(sent), entry.step.in_((DRAFT, CRITIQUE)))
+    where = and_(_accepted(traffic, found_by_call=True), facts.agent.in_(sent), entry.step.in_((DRAFT, CRITIQUE)))
     by_agent = tokens_saved(traffic, where, needless, lambda rates: rates.input, (facts.agent,))
     for (agent,), saved in sorted(by_agent.items(), key=lambda pair: pair[0]):
         yield _found(traffic, agent, sent[agent], saved)
@@ -86,8 +86,8 @@ def _found(traffic: Traffic, agent: str, sent: _Sent, saved: TokensSaved) -> Fou
     )
 
 
-def _accepted(traffic: Traffic) -> ColumnElement[bool]:
-    return and_(traffic.answers(), facts.answered, facts.accepted, facts.evidence_tokens > 0)
+def _accepted(traffic: Traffic, *, found_by_call: bool = False) -> ColumnElement[bool]:
+    return and_(traffic.answers(found_by_call=found_by_call), facts.answered, facts.accepted, facts.evidence_tokens > 0)
 
 
 def _sent(traffic: Traffic) -> Mapping[str, _Sent]:
