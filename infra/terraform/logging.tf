@@ -76,7 +76,6 @@ locals {
     notice_not_sent      = "notice.not_sent"
     price_unknown        = "price.unknown"
     refusals_unrecorded  = "refusals.not_recorded"
-    request_finished     = "request.finished"
     retrieval_failed     = "retrieval.failed"
     signing_keys_missing = "signing_keys.not_fetched"
     telemetry_failed     = "telemetry.failed"
@@ -112,7 +111,6 @@ locals {
   event_labels = {
     breaker_changed   = { outcome = "EXTRACT(jsonPayload.outcome)" }
     model_call_failed = { error_type = "EXTRACT(jsonPayload.error_type)" }
-    request_finished  = { status = "EXTRACT(jsonPayload.status)" }
     telemetry_failed  = { channel = "EXTRACT(jsonPayload.part)" }
   }
   summed_fields = {

@@ -23,8 +23,12 @@ variables {
   alert_emails    = ["desk@example.com"]
 }
 
-run "as_listed" {
+run "as_listed_and_scheduled" {
   command = plan
+
+  variables {
+    schedules = { cost_report = "0 5 * * 1-5" }
+  }
 
   assert {
     condition     = toset(keys(google_cloudfunctions2_function.this)) == toset(jsondecode(file("../../functions/functions.json")).functions[*].name)
@@ -63,14 +67,6 @@ run "as_listed" {
   assert {
     condition     = strcontains(google_cloudfunctions2_function.this["query"].service_config[0].environment_variables["GOOGLE_AUDIENCES"], "https://lcc-dev-query-123456789012.us-central1.run.app")
     error_message = "A function lets in tokens that are made for its own address."
-  }
-}
-
-run "schedules_call_with_a_token" {
-  command = plan
-
-  variables {
-    schedules = { cost_report = "0 5 * * 1-5" }
   }
 
   assert {

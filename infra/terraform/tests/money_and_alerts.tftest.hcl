@@ -23,7 +23,7 @@ variables {
   alert_emails    = ["desk@example.com"]
 }
 
-run "budget_is_wired" {
+run "budget_is_wired_and_alerts_reach_people" {
   command = apply
 
   variables {
@@ -51,24 +51,6 @@ run "budget_is_wired" {
     condition     = length(google_billing_budget.month[0].all_updates_rule[0].monitoring_notification_channels) == 1
     error_message = "It tells people by e-mail."
   }
-}
-
-run "no_billing_account_no_budget" {
-  command = plan
-
-  variables {
-    billing_account = null
-  }
-
-  assert {
-    condition     = length(google_billing_budget.month) == 0
-    error_message = "Without a billing account there is no budget."
-  }
-}
-
-run "alerts_reach_people" {
-  command = plan
-
   assert {
     condition     = alltrue([for policy in google_monitoring_alert_policy.this : length(policy.notification_channels) == 1])
     error_message = "Every alert reaches somebody."
@@ -92,5 +74,18 @@ run "alerts_reach_people" {
   assert {
     condition     = google_logging_project_bucket_config.functions.retention_days == 30
     error_message = "Log lines are kept as long as is said."
+  }
+}
+
+run "no_billing_account_no_budget" {
+  command = plan
+
+  variables {
+    billing_account = null
+  }
+
+  assert {
+    condition     = length(google_billing_budget.month) == 0
+    error_message = "Without a billing account there is no budget."
   }
 }

@@ -96,6 +96,7 @@ run "other_wrong_values" {
   command = plan
 
   variables {
+    functions_file    = "tests/lists/nowhere.json"
     project_id        = "Example"
     region            = "mars"
     name              = "9"
@@ -110,6 +111,7 @@ run "other_wrong_values" {
   }
 
   expect_failures = [
+    var.functions_file,
     var.project_id,
     var.region,
     var.name,
@@ -152,18 +154,6 @@ run "no_database_a_secret_that_is_none_and_too_many_addresses" {
     var.secrets,
     var.alert_emails,
     var.monthly_budget,
-  ]
-}
-
-run "functions_file_missing" {
-  command = plan
-
-  variables {
-    functions_file = "tests/lists/nowhere.json"
-  }
-
-  expect_failures = [
-    var.functions_file,
   ]
 }
 

@@ -122,6 +122,22 @@ def test_no_project_region_or_address_is_written_in_a_resource() -> None:
             assert not re.search(r"us-central1|example\.com|\d{12}", path.read_text(encoding="utf-8")), path.name
 
 
+def test_the_guide_names_what_there_is() -> None:
+    guide = (ROOT / "docs" / "deployment_guide.md").read_text(encoding="utf-8")
+    outputs = set(re.findall(r'^output "(\w+)"', _text("outputs.tf"), re.MULTILINE))
+    variables = set(re.findall(r'^variable "(\w+)"', _text("variables.tf"), re.MULTILINE))
+    assert set(re.findall(r"terraform output (?:-raw )?(\w+)", guide)) <= outputs
+    assert set(re.findall(r"(?:-var=|`)(\w+)\s?= ?[\"{ftn]", guide)) <= variables
+    for name in re.findall(r"(\w+\.tfvars(?:\.example)?)\b", guide):
+        assert name == "auto.tfvars" or (TERRAFORM / name).is_file(), name
+    for name in re.findall(r"\]\((\S+?)(?:#\S+)?\)", guide):
+        assert (ROOT / "docs" / name).exists(), name
+    usd = dict(re.findall(r"(\w+)\s+= ([0-9.]+) }", _text("costs.tf")))
+    assert all(f" {amount} |" in guide for amount in usd.values())
+    parts = set(re.findall(r"^    (\w+)\s+= \[", _text("locals.tf").split("parts = {")[1], re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", guide.split("parts it works with: ")[1].split(";")[0])) == parts - {"for_all"}
+
+
 # Terraform itself
 
 
@@ -194,7 +210,9 @@ def test_an_apply_that_was_cut_off_is_finished_by_the_next_and_then_nothing_is_l
     assert 0 < begun < len(json.loads(state)["resources"])
     again = _run(offline, checkout, "plan", "-detailed-exitcode", "-input=false", "-no-color", *EXAMPLE)
     assert "No changes." in again
-    assert "postgresql+psycopg://" not in state  # neither the URL nor the password in it
+    assert "postgresql+psycopg://" not in state  # the secret is there, what it holds is not
+    assert '"secret_data": "' not in state
+    assert "Destroy complete!" in _run(offline, checkout, "destroy", *apply[1:])
 
 
 @pytest.mark.slow
