@@ -18,7 +18,7 @@ from common.costs.governor import BudgetSpent, Stance
 from common.database.engine import read, write
 from common.database.tables import answer_facts, documents, knowledge_state, ledger_entries, open_calls, turns
 from common.function import Call, EventStream
-from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, Lane, ModelTimeout, Passage, TokenUsage
+from common.llm.chat import ChatAnswer, ChatChunk, ChatRequest, Lane, ModelError, ModelTimeout, Passage, TokenUsage
 from common.llm.metering import MeteredModel
 from common.metrics import REGISTRY
 from common.personal_data import delete_sessions_before, delete_turns
@@ -143,6 +143,12 @@ def ask_for_figures(_ask: Ask) -> Generator[Status | Reply, None, None]:
     yield Reply(answer="Which loan?", answered=False, confidence=0.0)
 
 
+def draft_freely(ask: Ask) -> Generator[Status | Reply, None, None]:
+    request = ChatRequest(instruction="Answer.", question=ask.message, json_schema={"properties": {}})
+    answer = yield from ask.tools.generate("draft", request)
+    yield Reply(answer="Done.", answered=True, confidence=1.0, model=answer.model)
+
+
 AGENTS = [
     agent("asking", ask_for_figures, "work out something"),
     agent("greeting", greet, "hello there", "good morning", "hi"),
@@ -150,6 +156,7 @@ AGENTS = [
         "knowledge", knowledge.run, ON_LENDING, "when does a financing statement lapse", "which documents are needed"
     ),
     agent("broken", break_down),
+    agent("free", draft_freely),
     agent("silent", say_nothing),
     agent("inventive", invent),
 ]
@@ -673,6 +680,46 @@ def test_an_agents_own_budget_holds_for_it_alone(spend: Spend) -> None:
     assert ask("hello there").agent == "greeting"
 
 
+@pytest.mark.parametrize("over", ["extract", "refuse"])
+def test_where_an_agent_may_not_ask_the_model_the_documents_answer_or_nothing_does(spend: Spend, over: str) -> None:
+    assert ask(ON_LENDING, agent="free").agent == "free"
+    spend(budget(amount_usd="2", soft_at=None, over=over, scope="tenant", of="acme"))
+    assert ask(ON_LENDING, agent="free", principal=OTHER).agent == "free"
+    spend(budget(amount_usd="0.0001", soft_at=None, over=over, scope="principal", of="*", period="day"))
+    fresh = replace(ACME, id="key-new")
+    if over == "refuse":
+        with pytest.raises(BudgetSpent):
+            ask(ON_LENDING, agent="free", principal=fresh)
+    else:
+        answer = ask(ON_LENDING, agent="free", principal=fresh)
+        assert (answer.agent, answer.degraded, answer.usage.model) == ("knowledge", ["budget"], "extractive")
+
+
+class LeftAlone(FakeModel):
+    """As a model whose breaker is open: no attempt is made."""
+
+    def generate(self, _request: ChatRequest) -> ChatAnswer:
+        raise ModelError(is_unbilled=True)
+
+
+def test_a_call_that_was_not_even_tried_is_noted_at_no_cost(
+    service: Service, sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "service", lambda: replace(service, model=LeftAlone()))
+    assert ask(ON_LENDING).degraded == ["model"]
+    tried, _ = rows(sqlite_database, ledger_entries)
+    assert (tried["outcome"], tried["cost_usd"], tried["bound_usd"]) == ("ModelError", 0, None)
+
+
+def test_the_embedded_model_is_noted_too_and_nothing_is_held(
+    service: Service, sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "service", lambda: replace(service, model=service.embedded_model))
+    assert ask(ON_LENDING).usage.cost_usd == 0
+    (entry,) = rows(sqlite_database, ledger_entries)
+    assert (entry["provider"], entry["cost_usd"], entry["bound_usd"]) == ("embedded", 0, None)
+
+
 @pytest.mark.usefixtures("stored")
 class TestEarlierAnswers:
     """What is given under a spent budget where a question comes again."""
@@ -790,6 +837,13 @@ def test_what_an_agent_answers_in_code_costs_nothing(message: str, fields: dict[
 
 
 @pytest.mark.usefixtures("spend")
+def test_of_an_unclear_question_the_documents_are_read_first() -> None:
+    told = preview("purple bicycles sing quietly")
+    assert (told.agent, told.intent, told.passages) == ("knowledge", None, 1)
+    assert told.lanes[0].usd_likely != 0
+
+
+@pytest.mark.usefixtures("spend")
 def test_what_an_agent_may_leave_to_the_documents_may_cost_something() -> None:
     (default, _) = preview("work out something, hi").lanes
     assert default.usd_likely == 0
@@ -828,3 +882,10 @@ def test_a_paid_embedder_is_priced_and_not_asked(
     assert told.usd_likely is not None
     assert free.usd_likely is not None
     assert told.usd_likely - free.usd_likely == 12 * Decimal("0.15").scaleb(-6)
+
+
+def test_without_a_paid_model_no_budget_is_looked_at() -> None:
+    def away() -> Engine:
+        raise AssertionError
+
+    assert question_stance(ACME, None, load_settings(), away, NOW) == Stance()
