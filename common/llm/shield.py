@@ -157,10 +157,10 @@ class ShieldedEmbedder:
         return self._embedder.max_tokens
 
     def embed_documents(self, texts: Sequence[str]) -> "FloatMatrix":
-        return self._embedder.embed_documents([_marked(text) for text in texts])
+        return self._embedder.embed_documents([marked(text) for text in texts])
 
     def embed_query(self, text: str) -> "FloatVector":
-        return self._embedder.embed_query(_marked(text))
+        return self._embedder.embed_query(marked(text))
 
 
 def places_in(texts: Iterable[str], names: Names) -> dict[str, list[Place]]:
@@ -226,7 +226,8 @@ def _replaced(text: str, found: Iterable[Place], placeholders: Placeholders) -> 
     return "".join((*parts, text[position:])) if parts else text
 
 
-def _marked(text: str) -> str:
+def marked(text: str) -> str:
+    """`text` with markers ("[EMAIL]") in place of what is personal in it, the names that it tells among it."""
     text = visible(text)
     parts: list[str] = []
     position = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Float, and_, cast, false, func, or_, select
 
 from common.database.tables import answer_facts, ledger_entries, turns
+from common.llm.shield import marked
 from common.pii import mask
 from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
 from functions.cost_report.costs import plain
@@ -152,5 +153,5 @@ def _one_of(columns: Sequence["ColumnElement[str]"], values: Sequence[tuple[str,
 
 def _shown(message: str) -> str:
     """Masked before it is cut, for half of a number would not be told as one."""
-    masked = " ".join(mask(message).split())
+    masked = " ".join(mask(marked(message)).split())
     return masked if len(masked) <= MAX_CHARACTERS else f"{masked[: MAX_CHARACTERS - 1].rstrip()}…"

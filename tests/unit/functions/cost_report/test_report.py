@@ -263,7 +263,9 @@ def test_the_dearest_questions_are_told_once_each_masked_and_cut(asked: Asked, b
     asked("what is  a LIEN", "1.5")
     asked("Is 078-05-1120 the number of jane.roe@example.com? " + "Please! " * 30, "2")  # a number that SSA withdrew
     asked("Free of charge?", "0")
-    first, second = building().top_questions
+    asked("What does my client Jane Roe owe?", "0.5")
+    first, second, third = building().top_questions
+    assert third.question == "What does my client [NAME] [NAME] owe?"
     assert (first.question, first.asked, first.cost_usd) == ("what is a LIEN", 2, Decimal("2.5"))
     assert second.question is not None
     assert second.question.startswith("Is [SSN] the number of [EMAIL]? Please!")
