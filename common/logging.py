@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 # Texts of these come from our own code, from a short list: each is scanned for personal data once.
 BOUNDED_FIELDS = frozenset(
     {
-        "agent", "agents", "breaker", "channel", "component", "degraded", "error_type", "frames", "function", "generation",
-        "intent", "kind", "lane", "method", "outcome", "part", "provider", "route", "setting", "signals", "status", "step",
-        "trace_id", "unit", "version",
+        "agent", "agents", "breaker", "channel", "component", "degraded", "error_type", "frames", "function",
+        "generation", "intent", "kind", "lane", "method", "outcome", "part", "provider", "route", "setting",
+        "signals", "status", "step", "trace_id", "unit", "version",
     }
 )  # fmt: skip
 FIELDS = BOUNDED_FIELDS | frozenset(
     {
-        "answers", "asked", "attempt", "attempts", "budget", "bytes_in", "bytes_out", "chunks", "confidence", "cost_usd", "count",
-        "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "lines", "link", "model", "notice", "output_tokens", "passages",
-        "path", "port", "principal", "reason", "request_id", "revisions", "rounds", "score", "sessions", "subject", "threshold",
-        "turns", "unchanged",
-        "period", "wait_seconds",
+        "answers", "asked", "attempt", "attempts", "budget", "bytes_in", "bytes_out", "chunks", "confidence",
+        "cost_usd", "count", "documents", "duration_ms", "embedder", "host", "input_tokens", "kinds", "lines",
+        "link", "model", "notice", "output_tokens", "passages", "path", "period", "port", "principal", "reason",
+        "request_id", "revisions", "rounds", "score", "sessions", "subject", "threshold", "turns", "unchanged",
+        "wait_seconds",
     }
 )  # fmt: skip
 
