@@ -105,6 +105,7 @@ class Desk:
             shown = "".join(event.text for name, event in events if name == "delta")  # type: ignore[attr-defined]  # a DeltaEvent
             assert shown.split() == last.answer.split()
             return last
+        assert isinstance(answered, QueryAnswer)
         return answered
 
     def _call(self, message: str, principal: Principal, fields: dict[str, Any]) -> Call[QueryRequest]:

@@ -13,11 +13,12 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from common.costs.ledger import LedgerEntry
 from common.database.engine import read, write
 from common.database.tables import ledger_entries, sessions, subject_marks, turns
+from common.llm.chat import estimated_tokens
 from common.problems import FieldError, NotFound
 from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
 from common.security.marks import Marks
 from functions.query.agent import Turn
-from functions.query.sessions import ANSWER_TOKENS, SessionStore, TurnRecord, estimated_tokens
+from functions.query.sessions import ANSWER_TOKENS, SessionStore, TurnRecord
 from tests.key_rings import ring_over
 from tests.tenants import ACME, OTHER
 
