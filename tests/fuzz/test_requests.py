@@ -27,7 +27,8 @@ HEADERS = """
 """.split()
 PIECES = [
     "api", "query", "documents", "health", "live", "openapi.json", "metrics", "events", "retention", "budget",
-    "run", "..", ".", "", " ", "\x00", "\n", "\xc0\xae\xc0\xae", "\xff", "%2e%2e", "%00", "{", "\\", ";a=b", "a" * 3_000,
+    "run", "..", ".", "", " ", "\x00", "\n", "\xc0\xae\xc0\xae", "\xff", "%2e%2e", "%00", "{", "\\", ";a=b",
+    "a" * 3_000,
 ]  # fmt: skip
 # What a server lets through, and line breaks too: they must not come out again even where they got in.
 latin = st.text(st.characters(max_codepoint=0xFF), max_size=60)

@@ -30,7 +30,8 @@ def spend(
     model: str = "m",
 ) -> None:
     entry = LedgerEntry(
-        created_at=at, request_id="r", trace_id="0" * 32, tenant="default", principal=principal, step="draft", route="POST /api/query",
+        created_at=at, request_id="r", trace_id="0" * 32, tenant="default", principal=principal, step="draft",
+        route="POST /api/query",
         provider=provider, model_asked=model, duration_ms=1.0, outcome=outcome, input_tokens=tokens,
         cost_usd=Decimal(usd) if usd is not None else None,
     )  # fmt: skip

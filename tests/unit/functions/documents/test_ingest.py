@@ -261,7 +261,8 @@ def test_after_a_days_allowance_nothing_is_embedded_where_that_costs(
     ingest.put_documents(request(GOOD), CORRELATION, ACME)
     spent = LedgerEntry(
         created_at=datetime.now(UTC), request_id="r0", trace_id="0" * 32, tenant=ACME.tenant, principal=ACME.id,
-        step="embed", route="POST /api/query", provider="gcp.gemini", model_asked="m", duration_ms=1.0, outcome="ok", input_tokens=1,
+        step="embed", route="POST /api/query", provider="gcp.gemini", model_asked="m", duration_ms=1.0, outcome="ok",
+        input_tokens=1,
     )  # fmt: skip
     with write(sqlite_database) as connection:
         add(connection, [spent])
