@@ -177,7 +177,9 @@ def _calls(
 
 def _name(group: Group) -> str:
     agent, intent = group
-    return f"agent {agent}" if intent in {None, agent} else f"agent {agent}, intent {intent}"
+    if intent is None:
+        return f"agent {agent} without a clear intent"
+    return f"agent {agent}" if intent == agent else f"agent {agent}, intent {intent}"
 
 
 def _subject(group: Group, cheap: str) -> str:
