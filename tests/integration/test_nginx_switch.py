@@ -122,6 +122,7 @@ def test_no_request_fails_while_revisions_are_switched_and_the_old_ones_stopped(
             load.is_done.set()
             for one in clients:
                 one.result()
+            servers.wait_for(lambda: len(running.lines()) >= load.answered, "the last lines of the access log")
             lines = running.lines()
     asked = Counter(line["httpRequest"]["status"] for line in lines)
     by_revision = [sum(int(line["upstream"].rpartition(":")[2] or 0) in group for line in lines) for group in ports]
