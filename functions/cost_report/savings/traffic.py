@@ -177,7 +177,7 @@ def evidence_of(traffic: Traffic, calls: Calls, figures: Mapping[str, str]) -> d
     """`figures`, and what every finding says: the period, its calls, their cost, those left out."""
     said = {
         **figures,
-        "period": f"from {traffic.start:%Y-%m-%d} to before {traffic.end:%Y-%m-%d}, {counted(traffic.days, 'day')} so far",
+        "period": f"from {traffic.start:%Y-%m-%d} to before {traffic.end:%Y-%m-%d}: {counted(traffic.days, 'day')}",
         "calls": f"{len(calls.ids):,}, which cost {in_usd(calls.cost_usd)}",
     }
     if calls.unpriced:
