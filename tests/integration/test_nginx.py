@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,10 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.nginx.switch import Nginx
 from tests import servers
 from tests.api_keys import new_key
+from tests.certificates import make_certificate
 from tests.integration.proxied_function import LARGE_BYTES
-from tests.proxies import BEHIND_BALANCER, ECHO, FUNCTIONS, ROOT, Site, another_caller, function, site
+from tests.proxies import BEHIND_BALANCER, CONFIGURATION, ECHO, FUNCTIONS, ROOT, Site, another_caller, function, site
 
 CANARY = "jane.roe@example.com"
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -86,6 +91,20 @@ def problem(response: httpx.Response, site: Site, *, of_nginx: bool = True) -> t
     assert line["httpRequest"]["status"] == response.status_code
     assert (line["upstream_status"] in ("", "502", "504")) is of_nginx
     return response.status_code, document["type"]
+
+
+def test_the_site_that_is_checked_in_is_one_that_nginx_takes(tmp_path: Path) -> None:
+    config = tmp_path / "nginx"
+    shutil.copytree(CONFIGURATION, config)
+    state = tmp_path / "state"
+    state.mkdir()
+    server, upstreams = config / "site" / "server.conf", config / "site" / "upstreams.conf"
+    text = re.sub(r"/etc/loancheck/tls/\w+\.pem", str(make_certificate(tmp_path)), server.read_text())
+    server.write_text(re.sub(r"\b443\b", str(servers.free_port()), text))
+    upstreams.write_text(re.sub(r"server [a-z-]+:8080", "server 127.0.0.1:8080", upstreams.read_text()))
+    command = Nginx(binary=servers.nginx_binary(), config=config / "nginx.conf", state=state).command("-t")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "[warn]" in done.stderr) == (0, False), done.stderr
 
 
 # Routing
