@@ -33,6 +33,8 @@ resource "google_service_account" "chroma" {
 
   account_id   = "${local.prefix}-chroma"
   display_name = "Chroma server of ${local.prefix}"
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_artifact_registry_repository_iam_member" "chroma" {
@@ -60,6 +62,8 @@ resource "google_compute_disk" "chroma" {
   type = "pd-balanced"
   zone = "${var.region}-b" # every region has one
   size = var.chroma.disk_gb
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_address" "chroma" {
@@ -161,6 +165,8 @@ resource "google_compute_health_check" "chroma" {
     port         = local.chroma_port
     request_path = "/api/v2/heartbeat"
   }
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_firewall" "chroma" {

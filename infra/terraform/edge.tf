@@ -88,6 +88,8 @@ resource "google_compute_managed_ssl_certificate" "edge" {
   lifecycle {
     create_before_destroy = true
   }
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_ssl_policy" "edge" {
@@ -96,6 +98,8 @@ resource "google_compute_ssl_policy" "edge" {
   name            = "${local.prefix}-edge"
   profile         = "MODERN"
   min_tls_version = "TLS_1_2"
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_target_https_proxy" "edge" {
@@ -177,4 +181,6 @@ resource "google_compute_security_policy" "edge" {
       }
     }
   }
+
+  depends_on = [google_project_service.this]
 }

@@ -6,23 +6,30 @@ resource "google_service_account" "function" {
   account_id   = each.value.service
   display_name = "Function ${each.value.service}"
 
-  depends_on = [terraform_data.functions_list] # which says better than a refused id what is wrong with a name
+  # The list is looked at first, which says better than a refused id what is wrong with a name.
+  depends_on = [terraform_data.functions_list, google_project_service.this]
 }
 
 resource "google_service_account" "scheduler" {
   account_id   = "${local.prefix}-scheduler"
   display_name = "Calls the scheduled functions of ${local.prefix}"
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_service_account" "events" {
   account_id   = "${local.prefix}-events"
   display_name = "Delivers messages to the functions of ${local.prefix}"
+
+  depends_on = [google_project_service.this]
 }
 
 # For people: they act as this account to bring documents in, ask, and see everything.
 resource "google_service_account" "operator" {
   account_id   = "${local.prefix}-operator"
   display_name = "Operator of ${local.prefix}"
+
+  depends_on = [google_project_service.this]
 }
 
 locals {

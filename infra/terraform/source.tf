@@ -64,6 +64,8 @@ resource "google_artifact_registry_repository" "images" {
 resource "google_service_account" "build" {
   account_id   = "${local.prefix}-build"
   display_name = "Builds the images of ${local.prefix}"
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_storage_bucket_iam_member" "build_reads_source" {

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -212,6 +213,7 @@ def test_an_apply_that_was_cut_off_is_finished_by_the_next_and_then_nothing_is_l
     assert "No changes." in again
     assert "postgresql+psycopg://" not in state  # the secret is there, what it holds is not
     assert '"secret_data": "' not in state
+    assert _without_cost_label(json.loads(state)) == []
     assert "Destroy complete!" in _run(offline, checkout, "destroy", *apply[1:])
 
 
@@ -241,6 +243,20 @@ def _refused(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 1
     return done.stderr
+
+
+def _without_cost_label(state: Mapping[str, Any]) -> list[str]:
+    """What has labels, and not that for cost, by its address."""
+    found = []
+    for resource in state["resources"]:
+        for instance in resource["instances"] if resource["mode"] == "managed" else []:
+            values = instance["attributes"]
+            labels = values.get("effective_labels") or values.get("user_labels")
+            if resource["type"] == "google_sql_database_instance":
+                labels = values["settings"][0]["user_labels"]
+            if ("effective_labels" in values or "user_labels" in values) and "cost-center" not in (labels or {}):
+                found.append(f"{resource['type']}.{resource['name']}")
+    return found
 
 
 def _cut_off(command: list[str], after: int) -> None:
