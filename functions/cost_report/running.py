@@ -33,7 +33,7 @@ from functions.cost_report.notice import notice_of
 from functions.cost_report.page import render
 from functions.cost_report.periods import period_of
 from functions.cost_report.report import Wanted, build
-from functions.cost_report.runs import Claim, claim, finish, give_back, key_of, unfinished
+from functions.cost_report.runs import Claim, claim, expect, finish, give_back, key_of, unfinished
 from functions.cost_report.savings import refresh
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def run(
     periods = due(call.body.period, now)
     if call.body.period is None:
         periods += _left_over(this, periods, now)
+    expect(engine(), [key_of(period.label, this.tenant) for period in periods])
     lost = _lapsed(now)
     try:
         reports = [_report(this, period) for period in periods]
@@ -135,7 +136,8 @@ def due(asked: str | None, now: datetime) -> list[Period]:
 
 
 def _left_over(this: Run, due: Sequence[Period], now: datetime) -> list[Period]:
-    """Periods whose report an earlier run has left undone, as one that was killed, or that the archive refused."""
+    """Periods whose report an earlier run has left undone, as one that was killed, or that the archive refused, and
+    those that came after such a one."""
     with read(engine()) as connection:
         labels = unfinished(connection, now - this.lease, this.tenant, MOST_LEFT_OVER)
     known = {period.label for period in due}

@@ -1,11 +1,11 @@
 """Which scheduled reports are done: one a period, whoever asks for it how often and at how many places at once.
 
 A row in the database is the right to do the work. It lasts as long as a request may, so that a run that was killed is
-done again by the next one; a run that fails gives it back at once. What was begun and not finished stays known until it
-is done.
+done again by the next one; a run that fails gives it back at once. What was due and is not finished stays known until
+it is done.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -38,6 +38,14 @@ class Claim:
 
     key: str
     owner: str
+
+
+def expect(engine: Engine, keys: Iterable[str]) -> None:
+    """Note that these reports are due, so that they are `unfinished` until they are made, whatever comes between."""
+    inserting = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    new = [{"period": key, "started_at": _GIVEN_BACK, "owner": ""} for key in keys]
+    with write(engine) as connection:
+        connection.execute(inserting(report_runs).on_conflict_do_nothing(), new)
 
 
 def claim(engine: Engine, key: str, owner: str, now: datetime, lease: timedelta) -> Claim | Mapping[str, str]:
@@ -79,7 +87,7 @@ def give_back(engine: Engine, mine: Claim) -> None:
 
 
 def unfinished(connection: Connection, before: datetime, tenant: str | None, most: int) -> Sequence[str]:
-    """Labels of periods whose report was begun `before` and never finished: the newest of them."""
+    """Labels of periods whose report was due or begun `before` and never finished: the newest of them."""
     begun = select(_run.period).where(_run.finished_at.is_(None), _run.started_at < before)
     labels = []
     for key in connection.scalars(begun.order_by(_run.period.desc())):

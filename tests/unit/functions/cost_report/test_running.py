@@ -245,6 +245,16 @@ def test_what_was_left_undone_is_made_up_for_by_a_later_run(desk: Desk) -> None:
     assert [one.period for one in desk.run(who=ADMIN).reports] == ["2026-11-28", "2026-11-25"]
 
 
+def test_a_months_report_is_made_later_where_the_days_failed_before_it(desk: Desk) -> None:
+    first = datetime(2026, 12, 1, 4, tzinfo=UTC)
+    in_the_way = refusing(desk)
+    with pytest.raises(ReportNotArchived):
+        desk.run(now=first)
+    in_the_way.unlink()
+    answer = desk.run(now=first + timedelta(days=1))
+    assert [one.period for one in answer.reports] == ["2026-12-01", "2026-11-30", "2026-11"]
+
+
 class Failing(FolderArchive):
     """Refuses so many writes; `too_late` ones are done all the same, and only their answer is lost."""
 
