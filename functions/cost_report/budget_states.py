@@ -61,11 +61,15 @@ def _whose(counter: str) -> str:
 
 
 def _principals(connection: Connection, tenant: str, now: datetime) -> frozenset[str]:
-    """The tenant's, of a year: the longest period that a budget has."""
+    """The tenant's alone, of a year: the longest period that a budget has.
+
+    One that has worked for several tenants, as the command line, has one budget for all of them.
+    """
     column = ledger_days.c
     recent = column.day >= (now - timedelta(days=366)).date()
-    query = select(column.principal).where(column.tenant == tenant, recent).distinct()
-    return frozenset(connection.scalars(query))
+    theirs = select(column.principal).where(column.tenant == tenant, recent)
+    others = select(column.principal).where(column.tenant != tenant, recent)
+    return frozenset(connection.scalars(theirs.except_(others)))
 
 
 def _state(use: Use) -> BudgetState:
