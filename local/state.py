@@ -121,8 +121,8 @@ def check_settings() -> None:
     """What the first question, key or token would find out too late.
 
     Raises:
-        InvalidSettings: a model, the price or budget file, a limit, an account or the key-encryption key cannot be
-            used; names the variable.
+        InvalidSettings: a model, the price or budget file, an assumption of the ROI, a limit, an account or the
+            key-encryption key cannot be used; names the variable.
         DatabaseUnavailable, KeysUnavailable: the data keys cannot be had.
     """
     from common.costs.budgets import budget_file
@@ -132,9 +132,12 @@ def check_settings() -> None:
     from common.security.id_tokens import id_tokens
     from common.security.keyring import key_ring
     from common.security.limits import limits
+    from common.settings import settings
+    from functions.cost_report.roi import assumptions_of
 
     prices()
     budget_file()
+    assumptions_of(settings())
     check_origins()
     limits()
     id_tokens()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started alone, the framework knows only this folder
 
 from common.function import HTML, JSON, Call, Function, Reply, Route
+from common.notices.targets import check_targets
 from common.version import VERSION
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def _run(call: "Call[RunRequest]") -> "RunAnswer":
     return run(call)
 
 
+check_targets()
 cost_report = Function(
     name="cost_report",
     title="LoanCollateralCheck: cost report",
