@@ -16,109 +16,109 @@ locals {
 
   alerts = {
     FunctionDown = {
-      query = "avg(avg_over_time(${local.uptime}\"${google_monitoring_uptime_check_config.health.uptime_check_id}\"}[5m])) < 0.5"
-      for   = "120s"
+      query    = "avg(avg_over_time(${local.uptime}\"${google_monitoring_uptime_check_config.health.uptime_check_id}\"}[5m])) < 0.5"
+      duration = "120s"
     }
     # Asked for where there is a Chroma server: without one the health function finds no vectors beside itself, and says so.
     ComponentDown = {
-      query = "avg(avg_over_time(${local.uptime}\"${try(google_monitoring_uptime_check_config.healthy[0].uptime_check_id, "")}\"}[5m])) < 0.5"
-      for   = "180s"
+      query    = "avg(avg_over_time(${local.uptime}\"${try(google_monitoring_uptime_check_config.healthy[0].uptime_check_id, "")}\"}[5m])) < 0.5"
+      duration = "180s"
     }
     InstanceRestartsAgainAndAgain = {
-      query = "sum by (service_name) (increase(${local.events["instance_ended"]}}[30m])) >= ${local.limits["restarts_per_half_hour"]}"
-      for   = "0s"
+      query    = "sum by (service_name) (increase(${local.events["instance_ended"]}}[30m])) >= ${local.limits["restarts_per_half_hour"]}"
+      duration = "0s"
     }
     ColdStartSurge = {
       query = join(" and ", [
         "sum(increase(run_googleapis_com:container_startup_latencies_count{${local.of_functions}}[1h])) > ${local.limits["starts_per_hour"]}",
         "sum(increase(run_googleapis_com:container_startup_latencies_count{${local.of_functions}}[1h])) > ${local.limits["starts_per_request"]} * ${local.requests}",
       ])
-      for = "300s"
+      duration = "300s"
     }
     CpuBusy = {
-      query = "histogram_quantile(0.99, sum by (service_name, le) (increase(run_googleapis_com:container_cpu_utilizations_bucket{${local.of_functions}}[5m]))) > ${local.limits["cpu_cores"]}"
-      for   = "900s"
+      query    = "histogram_quantile(0.99, sum by (service_name, le) (increase(run_googleapis_com:container_cpu_utilizations_bucket{${local.of_functions}}[5m]))) > ${local.limits["cpu_cores"]}"
+      duration = "900s"
     }
     MemoryNearLimit = {
-      query = "histogram_quantile(0.99, sum by (service_name, le) (increase(run_googleapis_com:container_memory_utilizations_bucket{${local.of_functions}}[5m]))) > ${local.limits["memory_share"]}"
-      for   = "300s"
+      query    = "histogram_quantile(0.99, sum by (service_name, le) (increase(run_googleapis_com:container_memory_utilizations_bucket{${local.of_functions}}[5m]))) > ${local.limits["memory_share"]}"
+      duration = "300s"
     }
     AgentFails = {
-      query = "sum(increase(${local.events["agent_failed"]}}[1h])) >= ${local.limits["agent_failures_per_hour"]}"
-      for   = "120s"
+      query    = "sum(increase(${local.events["agent_failed"]}}[1h])) >= ${local.limits["agent_failures_per_hour"]}"
+      duration = "120s"
     }
     AnswersDegraded = {
       query = join(" or ", [
         for event in ["model_failed", "vectors_failed", "embeddings_failed", "retrieval_failed"] :
         "(sum(increase(${local.events[event]}}[1h])) > ${local.limits["degraded_share"]} * sum(increase(run_googleapis_com:request_count{${local.of_functions},service_name=\"${local.prefix}-query\"}[1h])) and sum(increase(run_googleapis_com:request_count{${local.of_functions},service_name=\"${local.prefix}-query\"}[1h])) >= ${local.limits["agent_runs_per_hour"]})"
       ])
-      for = "600s"
+      duration = "600s"
     }
     BreakerOpen = {
-      query = "sum(increase(${local.events["breaker_changed"]},outcome=\"open\"}[10m])) > 0"
-      for   = "0s"
+      query    = "sum(increase(${local.events["breaker_changed"]},outcome=\"open\"}[10m])) > 0"
+      duration = "0s"
     }
     ProviderFails = {
       query = join(" and ", [
         "sum(increase(${local.events["model_call_failed"]}}[1h])) >= ${local.limits["provider_failures_per_hour"]}",
         "sum(increase(${local.events["model_call_failed"]}}[1h])) > ${local.limits["provider_failed_share"]} * (sum(increase(${local.events["model_call_failed"]}}[1h])) + (sum(increase(${local.events["model_answered"]}}[1h])) or vector(0)))",
       ])
-      for = "300s"
+      duration = "300s"
     }
     TokensSurge = {
       query = join(" and ", [
         "sum(increase(${local.tokens["input_tokens"]}}[1h])) + sum(increase(${local.tokens["output_tokens"]}}[1h])) >= ${local.limits["tokens_per_hour"]}",
         "sum(increase(${local.tokens["input_tokens"]}}[1h])) + sum(increase(${local.tokens["output_tokens"]}}[1h])) > ${local.limits["surge_factor"]} * ((sum(increase(${local.tokens["input_tokens"]}}[1d] offset 1h)) + sum(increase(${local.tokens["output_tokens"]}}[1d] offset 1h))) / 24 or vector(0))",
       ])
-      for = "300s"
+      duration = "300s"
     }
     CallsWithoutPrice = {
-      query = "sum(increase(${local.events["price_unknown"]}}[1h])) > 0"
-      for   = "0s"
+      query    = "sum(increase(${local.events["price_unknown"]}}[1h])) > 0"
+      duration = "0s"
     }
     BudgetNearlySpent = {
-      query = "sum(increase(${local.events["budget_reached"]}}[1h])) > 0"
-      for   = "0s"
+      query    = "sum(increase(${local.events["budget_reached"]}}[1h])) > 0"
+      duration = "0s"
     }
     BudgetSpent = {
-      query = "sum(increase(${local.events["budget_held"]}}[1h])) > 0"
-      for   = "0s"
+      query    = "sum(increase(${local.events["budget_held"]}}[1h])) > 0"
+      duration = "0s"
     }
     NoticesNotDelivered = {
-      query = "sum(increase(${local.events["notice_not_sent"]}}[1h])) > 0"
-      for   = "0s"
+      query    = "sum(increase(${local.events["notice_not_sent"]}}[1h])) > 0"
+      duration = "0s"
     }
     CloudBudgetUnread = {
-      query = "sum(increase(${local.events["budget_unusable"]}}[1h])) > 0"
-      for   = "0s"
+      query    = "sum(increase(${local.events["budget_unusable"]}}[1h])) > 0"
+      duration = "0s"
     }
     NoMetrics = {
-      query = "absent(run_googleapis_com:request_count{${local.of_functions}})" # the uptime checks call each minute
-      for   = "900s"
+      query    = "absent(run_googleapis_com:request_count{${local.of_functions}})" # the uptime checks call each minute
+      duration = "900s"
     }
     TelemetryFails = {
-      query = "sum by (channel) (increase(${local.events["telemetry_failed"]}}[1h])) >= ${local.limits["telemetry_failures_per_hour"]}"
-      for   = "300s"
+      query    = "sum by (channel) (increase(${local.events["telemetry_failed"]}}[1h])) >= ${local.limits["telemetry_failures_per_hour"]}"
+      duration = "300s"
     }
     LimitsUnchecked = {
-      query = "sum(increase(${local.events["limits_redis_away"]}}[5m])) > 0"
-      for   = "60s"
+      query    = "sum(increase(${local.events["limits_redis_away"]}}[5m])) > 0"
+      duration = "60s"
     }
     CredentialsGuessed = {
-      query = "sum(increase(run_googleapis_com:request_count{${local.of_functions},response_code=\"401\"}[1h])) > ${local.limits["refused_credentials_per_hour"]}"
-      for   = "0s"
+      query    = "sum(increase(run_googleapis_com:request_count{${local.of_functions},response_code=\"401\"}[1h])) > ${local.limits["refused_credentials_per_hour"]}"
+      duration = "0s"
     }
     CredentialsUnchecked = {
-      query = "sum(increase(${local.events["signing_keys_missing"]}}[5m])) > 0"
-      for   = "60s"
+      query    = "sum(increase(${local.events["signing_keys_missing"]}}[5m])) > 0"
+      duration = "60s"
     }
     KeysUnavailable = {
-      query = "sum(increase(${local.events["keys_unavailable"]}}[5m])) > 0"
-      for   = "60s"
+      query    = "sum(increase(${local.events["keys_unavailable"]}}[5m])) > 0"
+      duration = "60s"
     }
     RefusalsNotRecorded = {
-      query = "sum(increase(${local.events["refusals_unrecorded"]}}[5m])) > 0"
-      for   = "600s"
+      query    = "sum(increase(${local.events["refusals_unrecorded"]}}[5m])) > 0"
+      duration = "600s"
     }
   }
 
@@ -160,7 +160,7 @@ resource "google_monitoring_alert_policy" "this" {
     display_name = each.key
     condition_prometheus_query_language {
       query                     = each.value.query
-      duration                  = each.value.for
+      duration                  = each.value.duration
       evaluation_interval       = "60s"
       disable_metric_validation = true # a log-based metric has no data until its line is first written
     }

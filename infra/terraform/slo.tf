@@ -8,8 +8,8 @@ locals {
   )
 
   burn_rates = {
-    Fast   = { factor = 14.4, long = "3600s", short = "300s", for = "120s" }
-    Slowly = { factor = 3, long = "86400s", short = "7200s", for = "900s" }
+    Fast   = { factor = 14.4, long = "3600s", short = "300s", duration = "120s" }
+    Slowly = { factor = 3, long = "86400s", short = "7200s", duration = "900s" }
   }
   burns = merge([
     for key, objective in local.objectives : {
@@ -79,7 +79,7 @@ resource "google_monitoring_alert_policy" "burn_rate" {
         filter          = "select_slo_burn_rate(\"${google_monitoring_slo.this[each.value.objective].name}\", \"${conditions.value}\")"
         comparison      = "COMPARISON_GT"
         threshold_value = each.value.factor
-        duration        = each.value.for
+        duration        = each.value.duration
       }
     }
   }

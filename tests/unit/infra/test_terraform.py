@@ -8,9 +8,8 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,13 @@ COPIED = [
     "requirements.txt",
     "LICENSE",
 ]
+# Put into its lifecycle, the database is made, and what needs it is not.
+FAILURE = """
+    postcondition {
+      condition     = self.private_ip_address == "nowhere"
+      error_message = "This fails half-way."
+    }
+"""
 EXAMPLE = ["-var-file=dev.tfvars", "-var-file=example.tfvars.example"]
 
 
@@ -199,21 +205,25 @@ def offline(terraform: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.slow
-def test_an_apply_that_was_cut_off_is_finished_by_the_next_and_then_nothing_is_left_to_do(
+def test_an_apply_that_failed_half_way_is_finished_by_the_next_and_then_nothing_is_left_to_do(
     offline: str, checkout: Path
 ) -> None:
     _run(offline, checkout, "init", "-input=false", "-no-color")
     apply = ["apply", "-auto-approve", "-input=false", "-no-color", *EXAMPLE]
-    _cut_off([offline, f"-chdir={checkout}", *apply], after=20)
-    begun = len(json.loads((checkout / "test.tfstate").read_text())["resources"])
+    whole = _text("database.tf")
+    (checkout / "database.tf").write_text(whole.replace("  lifecycle {\n", f"  lifecycle {{{FAILURE}", 1))
+    _run(offline, checkout, *apply, expected=1)
+    (checkout / "database.tf").write_text(whole)
+    begun = _count(json.loads((checkout / "test.tfstate").read_text()))
     assert "Apply complete!" in _run(offline, checkout, *apply)
     state = (checkout / "test.tfstate").read_text()
-    assert 0 < begun < len(json.loads(state)["resources"])
+    assert 0 < begun < _count(json.loads(state))
     again = _run(offline, checkout, "plan", "-detailed-exitcode", "-input=false", "-no-color", *EXAMPLE)
     assert "No changes." in again
     assert "postgresql+psycopg://" not in state  # the secret is there, what it holds is not
     assert '"secret_data": "' not in state
     assert _without_cost_label(json.loads(state)) == []
+    _check_queries(json.loads(state), checkout / "rules.yml")
     assert "Destroy complete!" in _run(offline, checkout, "destroy", *apply[1:])
 
 
@@ -259,24 +269,30 @@ def _without_cost_label(state: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _cut_off(command: list[str], after: int) -> None:
-    """Interrupt an apply as soon as so many resources are there."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    assert process.stdout is not None
-    with process:
-        for _ in _made(process.stdout, after):
-            os.killpg(process.pid, signal.SIGINT)
-        process.stdout.read()
-    assert process.returncode != 0
+def _check_queries(state: Mapping[str, Any], file: Path) -> None:
+    """By promtool, where there is one: every alert's condition and every tile of the dashboard is PromQL."""
+    found = [
+        condition["condition_prometheus_query_language"][0]["query"]
+        for values in _values(state, "google_monitoring_alert_policy")
+        for condition in values["conditions"]
+        if condition["condition_prometheus_query_language"]
+    ]
+    for values in _values(state, "google_monitoring_dashboard"):
+        for tile in json.loads(values["dashboard_json"])["mosaicLayout"]["tiles"]:
+            found += [one["timeSeriesQuery"]["prometheusQuery"] for one in tile["widget"]["xyChart"]["dataSets"]]
+    assert len(found) > 25
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(found)]
+    file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
+    promtool = shutil.which("promtool")
+    if promtool is not None:
+        checked = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stderr
 
 
-def _made(lines: Iterator[str], count: int) -> Iterator[None]:
-    made = 0
-    for line in lines:
-        made += "Creation complete" in line
-        if made == count:
-            yield
-            return
-    raise AssertionError(f"it ended after {made} resources by itself")
+def _count(state: Mapping[str, Any]) -> int:
+    return sum(len(one["instances"]) for one in state["resources"])
+
+
+def _values(state: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    resources = [one for one in state["resources"] if one["type"] == kind]
+    return [instance["attributes"] for one in resources for instance in one["instances"]]
