@@ -121,7 +121,8 @@ def delete_turns(connection: Connection, tenant: str, uids: Sequence[str]) -> De
     held = select(sessions.c.id).where(sessions.c.id.in_(session_ids)).order_by(sessions.c.id).with_for_update()
     connection.execute(held)
     ours = (turns.c.tenant == tenant) & turns.c.uid.in_(uids)
-    forget_questions(connection, connection.execute(select(turns.c.request_id).where(ours)).scalars().all())
+    asked = connection.execute(select(turns.c.request_id).where(ours)).scalars().all()
+    forget_questions(connection, session_ids, asked)
     gone = connection.execute(delete(turns).where(ours)).rowcount
     forget_marks(connection, TURNS, uids)
     empty = sessions.c.id.in_(session_ids) & ~select(turns.c.id).where(turns.c.session_id == sessions.c.id).exists()
@@ -148,7 +149,7 @@ def delete_sessions_before(connection: Connection, before: datetime) -> Deleted:
     uids = [row.uid for row in held]
     forget_marks(connection, TURNS, uids)
     for some in slices([row.request_id for row in held]):
-        forget_questions(connection, some)
+        forget_questions(connection, ids, some)
     connection.execute(delete(turns).where(turns.c.session_id.in_(ids)))
     return Deleted(
         sessions=connection.execute(delete(sessions).where(sessions.c.id.in_(ids))).rowcount, turns=len(uids)

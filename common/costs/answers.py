@@ -70,7 +70,10 @@ def mark_of_question(ring: "KeyRing", tenant: str, message: str) -> str:
     return ring.mac("mark", f"question\x00{tenant}\x00{words}".encode())
 
 
-def forget_questions(connection: Connection, request_ids: "Sequence[str]") -> None:
-    """Take the marks off what was asked in turns that are deleted: what they cost stays, what they said does not."""
-    named = answer_facts.c.request_id.in_(request_ids)
+def forget_questions(connection: Connection, session_ids: "Sequence[str]", request_ids: "Sequence[str]") -> None:
+    """Take the marks off what was asked in turns that are deleted: what they cost stays, what they said does not.
+
+    A caller may choose the request's id, so the session's is compared too.
+    """
+    named = answer_facts.c.request_id.in_(request_ids) & answer_facts.c.session_id.in_(session_ids)
     connection.execute(update(answer_facts).where(named).values(question_mark=None))

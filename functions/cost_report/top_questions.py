@@ -42,6 +42,7 @@ class _Asked:
     agent: str
     request_id: str
     session_id: str
+    last_at: datetime
 
 
 def top_questions(
@@ -118,10 +119,14 @@ def _asked(connection: Connection, is_asked: "ColumnElement[bool]") -> Mapping[M
         .subquery()
     )
     columns = (_fact.tenant, _fact.question_mark, newest.c.times, _fact.agent, _fact.request_id, _fact.session_id)
-    rows = connection.execute(select(*columns).join(newest, newest.c.id == _fact.id))
+    rows = connection.execute(select(*columns, _fact.created_at).join(newest, newest.c.id == _fact.id))
     return {
         (row.tenant, row.question_mark): _Asked(
-            times=row.times, agent=row.agent, request_id=row.request_id, session_id=row.session_id
+            times=row.times,
+            agent=row.agent,
+            request_id=row.request_id,
+            session_id=row.session_id,
+            last_at=row.created_at,
         )
         for row in rows
     }
@@ -131,17 +136,19 @@ def _words(connection: Connection, ring: "KeyRing", asked: Mapping[Mark, _Asked]
     """The questions as they were asked in those requests; one that cannot be read is left out."""
     marks = {(tenant, one.session_id, one.request_id): (tenant, mark) for (tenant, mark), one in asked.items()}
     column = turns.c
-    query = select(column.tenant, column.session_id, column.request_id, column.uid, column.content).where(
-        _one_of((column.tenant, column.session_id, column.request_id), list(marks))
-    )
+    columns = (column.tenant, column.session_id, column.request_id, column.created_at, column.uid, column.content)
+    query = select(*columns).where(_one_of((column.tenant, column.session_id, column.request_id), list(marks)))
     sealer = Sealer(ring)
     words: dict[Mark, str] = {}
-    for tenant, session_id, request_id, uid, sealed in connection.execute(query):
+    for tenant, session_id, request_id, at, uid, sealed in connection.execute(query):
+        mark = marks[tenant, session_id, request_id]
+        if at != asked[mark].last_at:  # another turn of the session, under the same id
+            continue
         try:
             content = json.loads(sealer.open(sealed, TURN_CONTENT, row_of(tenant, uid)))
         except CannotOpen:  # its key is gone, and with it what was said
             continue
-        words[marks[tenant, session_id, request_id]] = _shown(content["message"])
+        words[mark] = _shown(content["message"])
     return words
 
 

@@ -17,6 +17,7 @@ from common.costs import answers, days, ledger
 from common.costs.ledger import LedgerEntry
 from common.database.engine import read, write
 from common.database.tables import ledger_entries, sessions, turns
+from common.personal_data import delete_turns
 from common.security.encryption import TURN_CONTENT, Sealer, row_of
 from functions.cost_report.cloud_bill import CloudBill
 from functions.cost_report.costs import focus_rows, ledger_rows
@@ -288,6 +289,28 @@ def test_a_question_whose_key_is_gone_says_nothing(database: Engine, asked: Aske
     with write(database) as connection:
         connection.execute(turns.update().where(turns.c.uid == session).values(content=b"\x01" + b"0" * 60))
     assert [one.question for one in building().top_questions] == [None]
+
+
+def test_a_deleted_question_takes_no_other_with_it_that_came_under_the_same_id(
+    database: Engine, asked: Asked, building: Building
+) -> None:
+    session = asked("What is a lien?", "1", request_id="always-the-same")
+    asked("What is a deed?", "2", tenant="other", request_id="always-the-same")
+    with write(database) as connection:
+        delete_turns(connection, "acme", [session])
+    assert [one.question for one in building().top_questions] == ["What is a deed?"]
+
+
+def test_another_turn_of_the_session_under_the_same_id_is_not_taken_for_the_question(
+    database: Engine, asked: Asked, building: Building
+) -> None:
+    session = asked("What is a lien?", "1")
+    with write(database) as connection:
+        first = connection.execute(select(turns).where(turns.c.uid == session)).mappings().one()
+        sealed = Sealer(asked.ring).seal(b'{"message": "And a deed?"}', TURN_CONTENT, row_of("acme", "later"))
+        later = {"uid": "later", "content": sealed, "created_at": LATER}
+        connection.execute(turns.insert().values({name: first[name] for name in first if name != "id"} | later))
+    assert [one.question for one in building().top_questions] == ["What is a lien?"]
 
 
 def test_a_report_for_an_archive_has_no_words_of_questions(database: Engine, asked: Asked) -> None:
