@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from common.costs.budgets import Budget, State, state_at
+from common.costs.budgets import Budget, State, state_at, whose
 from common.logging import component_logger, frames_of
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def announce(
 
     part = max(reached)
     log.warning("budget.reached", budget=budget.id, threshold=float(part))
-    scope = " ".join(filter(None, (budget.scope, counter.split("|")[1])))
+    scope = " ".join(filter(None, (budget.scope, whose(counter))))
     resets_at = budget.period_at(starts_at).resets_at
-    whose = sha256(f"{counter}|{starts_at.isoformat()}".encode()).hexdigest()[:32]
+    place = sha256(f"{counter}|{starts_at.isoformat()}".encode()).hexdigest()[:32]
     notice = Notice(
         kind="budget",
-        key=f"budget:{budget.id}:{whose}:{part}",
+        key=f"budget:{budget.id}:{place}:{part}",
         subject=f"Budget {budget.id}: {part * 100:.0f} % is spent",
         lines=(
             f"Of the budget {budget.id} ({scope}, by the {budget.period}) of {budget.amount_usd:.2f} USD, "

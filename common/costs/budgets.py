@@ -171,6 +171,11 @@ def budgets_of(spender: Spender) -> Sequence[tuple[str, Budget]]:
     return sorted(((counter, budget) for counter, budget in counted if counter is not None), key=lambda pair: pair[0])
 
 
+def whose(counter: str) -> str:
+    """The name in the middle of a counter's scope, name, period and time zone; "" for all."""
+    return counter.partition("|")[2].rsplit("|", 2)[0]
+
+
 def state_at(part: Decimal, steps: _Steps) -> State:
     """What follows where this part of the amount is spent."""
     if steps.hard_at is not None and part >= steps.hard_at:

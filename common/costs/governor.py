@@ -27,6 +27,7 @@ from common.costs.budgets import (
     budgets_of,
     period_at,
     state_at,
+    whose,
 )
 from common.costs.ledger import LOST, Lane, LedgerEntry, add
 from common.database.engine import read, write
@@ -314,8 +315,7 @@ def _added_up(connection: Connection, budget: Budget, counter: str, period: Budg
         .group_by(counted)
     )
     if budget.scope != "all":
-        whose = counter.split("|")[1]
-        query = query.where(entry["model_asked" if budget.scope == "model" else budget.scope] == whose)
+        query = query.where(entry["model_asked" if budget.scope == "model" else budget.scope] == whose(counter))
     # Added up here, for SQLite keeps costs as text.
     return sum((Decimal(cost) * count for cost, count in connection.execute(query)), Decimal(0))
 

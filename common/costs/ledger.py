@@ -1,7 +1,7 @@
 """The ledger: one entry for every paid call with its tokens and its cost. Entries are added, never changed.
 
 A correction is an entry of kind "reversal", which takes another one back. What entries of a day add up to
-(`common.costs.days`), and what is spent of budgets (`common.costs.budgets`), is kept in the transaction that adds
+(`common.costs.days`), and what is spent of budgets (`common.costs.governor`), is kept in the transaction that adds
 them, so the three never differ.
 """
 
@@ -37,7 +37,7 @@ class LedgerEntry:
     `tenant` and `principal` (its id) say for whom it was made: whose daily allowance it counts against.
     `route` is what asked for it ("POST /api/query", or a command), `step` what it was for (draft, critique, embed,
     search); `outcome` is "ok" or the error's class name. Token counts are as in `TokenUsage`.
-    `open_call` is what `common.costs.open_calls` gave before the call: it is closed with the entry. `bound_usd` is
+    `open_call` is the id of `common.costs.governor.CallToMake`: that call is closed with the entry. `bound_usd` is
     what the call could cost at most: where its cost is not known, budgets count that. `content_mark` is a keyed hash
     of what was sent. A reversal has the tokens and the cost of what it `reverses` with the sign turned.
     """

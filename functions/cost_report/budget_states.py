@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from common.costs.budgets import EACH, Budget, Scope, Spender, budget_file
+from common.costs.budgets import EACH, Budget, Scope, Spender, budget_file, whose
 from common.costs.governor import Use, uses
 from common.database.tables import budget_periods, ledger_days
 from functions.cost_report.costs import plain
@@ -44,20 +44,15 @@ def _counters(connection: Connection, budget: Budget, now: datetime, seen: froze
     spent = {
         counter: spent
         for counter, spent in connection.execute(begun)
-        if counter == _counter(budget, _whose(counter)) and (seen is None or _whose(counter) in seen)
+        if counter == _counter(budget, whose(counter)) and (seen is None or whose(counter) in seen)
     }
     return sorted(spent, key=lambda counter: (-spent[counter], counter))[:MOST_OF_EACH]
 
 
-def _counter(budget: Budget, whose: str) -> str:
-    counter = budget.counter(Spender(tenant=whose, principal=whose, agent=whose, model=whose))
+def _counter(budget: Budget, name: str) -> str:
+    counter = budget.counter(Spender(tenant=name, principal=name, agent=name, model=name))
     assert counter is not None  # the budget is that one's, or everybody's
     return counter
-
-
-def _whose(counter: str) -> str:
-    """The name in the middle of scope, name, period and time zone; "" for all."""
-    return counter.partition("|")[2].rsplit("|", 2)[0]
 
 
 def _principals(connection: Connection, tenant: str, now: datetime) -> frozenset[str]:
@@ -76,7 +71,7 @@ def _state(use: Use) -> BudgetState:
     budget = use.budget
     return BudgetState(
         id=budget.id,
-        scope=f"{budget.scope} {_whose(use.counter)}".rstrip(),
+        scope=f"{budget.scope} {whose(use.counter)}".rstrip(),
         period=budget.period,
         time_zone=budget.time_zone,
         amount_usd=budget.amount_usd,
