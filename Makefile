@@ -5,8 +5,9 @@ SHELL := /bin/bash
 # The first of these that is Python 3.11 to 3.13; PYTHON=... says which to take.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && command -v $$p && break; done)
-# Like pip, trust what the machine trusts, where it says so: companies put their own certificate there.
+# Like pip, uv and npm trust what the machine trusts, where it says so: companies put their own certificate there.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
+export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 BIN := .venv/bin
 # Two test processes on two cores: a forecast that waits for further BLAS threads waits long.
 export OPENBLAS_NUM_THREADS ?= 1
