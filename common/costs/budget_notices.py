@@ -48,7 +48,9 @@ def announce(
     log.warning("budget.reached", budget=budget.id, threshold=float(part))
     scope = " ".join(filter(None, (budget.scope, whose(counter))))
     resets_at = budget.period_at(starts_at).resets_at
-    place = sha256(f"{counter}|{starts_at.isoformat()}".encode()).hexdigest()[:32]
+    # An amount that is changed within the period is another one to be told of.
+    named = f"{counter}|{starts_at.isoformat()}|{budget.amount_usd.normalize():f}"
+    place = sha256(named.encode()).hexdigest()[:32]
     notice = Notice(
         kind="budget",
         key=f"budget:{budget.id}:{place}:{part}",

@@ -321,6 +321,15 @@ def test_each_part_of_a_budget_that_is_reached_is_told_once(database: Engine, al
     assert "Answers come from the documents alone now." in put[1]["lines"][1]
 
 
+def test_a_part_of_a_budget_that_was_raised_is_told_anew(database: Engine, allow: Allow) -> None:
+    for amount in ("1", "2"):
+        allow(budget(notices_at=["0.5"], amount_usd=amount))
+        with write(database) as connection:
+            add(connection, [entry_of(call_to_make(), "0.6")])
+    with read(database) as connection:
+        assert len(connection.scalars(select(notices.c.key)).all()) == 2
+
+
 def test_what_is_told_is_delivered_after_the_transaction(database: Engine, allow: Allow, tmp_path: Path) -> None:
     allow(budget(notices_at=["0.5"]))
     with instance(tmp_path, DATABASE_URL=database.url.render_as_string(hide_password=False)):
