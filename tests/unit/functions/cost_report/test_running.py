@@ -340,7 +340,12 @@ def test_a_bucket_of_amazons_keeps_the_reports_too(tmp_path: Path, monkeypatch: 
             desk.run("2026-11-27")
 
 
-def test_a_claim_is_given_to_one_at_a_time(database: Engine) -> None:
+@pytest.mark.parametrize("is_expected", [False, True])
+def test_a_claim_is_given_to_one_at_a_time(database: Engine, is_expected: bool) -> None:
+    if is_expected:
+        runs.expect(database, ["2026-11", "2026-11-28"])
+        runs.expect(database, ["2026-11"])
+
     def attempt(number: int) -> bool:
         try:
             return isinstance(runs.claim(database, "2026-11", f"owner-{number}", NOW, LEASE), Claim)
