@@ -67,10 +67,13 @@ class ArchivedReport(BaseModel):
 
 
 class RunAnswer(BaseModel):
-    """What a run has done. `notices_waiting` are those that no channel has taken yet: the next run tries again."""
+    """What a run has done. `notices_waiting` are those that no channel has taken yet: the next run tries again.
+
+    Both counts are of all tenants, so they are None where the run is about one.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     reports: list[ArchivedReport]
-    lost_calls: int = Field(description="Calls that were begun and never heard of again, entered as lost.")
-    notices_waiting: int
+    lost_calls: int | None = Field(description="Calls that were begun and never heard of again, entered as lost.")
+    notices_waiting: int | None
