@@ -57,6 +57,12 @@ class Settings(Described):
         "https://accounts.google.com,accounts.google.com",
         description="Issuers whose ID tokens are let in, separated by commas.",
     )
+    google_signatures: Literal["checked", "taken"] = setting(
+        "checked",
+        description="checked: an ID token's signature is checked with the issuer's keys. taken: behind Cloud Run's own "
+        "check (roles/run.invoker, never for allUsers), which takes the signature away once it has checked it; only on "
+        "Cloud Run, and only for functions that Google alone calls. All else of the token is checked in both cases.",
+    )
     google_certs_url: str = setting(
         "https://www.googleapis.com/oauth2/v3/certs", description="Where the issuer's public keys are, as a JWK set."
     )

@@ -83,7 +83,7 @@ def _principal(credential: _Credential, callers: Callers) -> Principal | None:
     if credential.kind == "token":
         from common.security.id_tokens import id_tokens
 
-        return id_tokens().check(credential.text)
+        return id_tokens().check(credential.text, is_for_google_alone=callers == "google")
     if credential.kind == "key" and callers != "google":
         from common.security.api_keys import api_keys
 

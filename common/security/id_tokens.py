@@ -41,6 +41,10 @@ FETCH_TIMEOUT_SECONDS = 3.0
 MAX_KEYS_BYTES = 100_000
 MIN_RSA_BITS = 2_048
 
+# What Cloud Run puts in a signature's place, so that a token that it has let in can be used nowhere else.
+# Source: https://cloud.google.com/run/docs/troubleshooting#signature-removed
+_SIGNATURE_TAKEN = ".SIGNATURE_REMOVED_BY_GOOGLE"
+
 _HEADER_FIELDS = {"alg", "kid", "typ"}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{1,6000}\.[A-Za-z0-9_-]{1,2000}")
 _E_MAIL = re.compile(r"[^@\s,]{1,64}@[^@\s,]{1,190}")
@@ -135,15 +139,20 @@ class IdTokens:
         audiences: Collection[str],
         accounts: Mapping[str, Account],
         ring: "Callable[[], KeyRing]",
+        are_signatures_taken: bool = False,
     ) -> None:
+        """`are_signatures_taken`: what stands before us has checked them, and lets nobody in by another way."""
         self._keys = keys
         self._issuers = list(issuers)
         self._audiences = list(audiences)
         self._accounts = accounts
         self._ring = ring
+        self._are_signatures_taken = are_signatures_taken
 
-    def check(self, token: str) -> Principal | None:
+    def check(self, token: str, *, is_for_google_alone: bool = False) -> Principal | None:
         """Who `token` is, or None where it is not let in.
+
+        `is_for_google_alone`: the function is called by Google's services alone, so it may be behind a check of theirs.
 
         Raises:
             SigningKeysUnavailable: the issuer's keys are not known and cannot be fetched.
@@ -151,27 +160,42 @@ class IdTokens:
         if not self._accounts or not self._audiences:  # nobody could come in: no reason to fetch anything
             return None
         key_id = _key_id(token)
-        key = self._keys.find(key_id) if key_id is not None else None
-        email = self._email(token, key) if key is not None else None
+        if self._are_signatures_taken and is_for_google_alone and token.endswith(_SIGNATURE_TAKEN):
+            email = self._email(token, None) if key_id is not None else None
+        else:
+            key = self._keys.find(key_id) if key_id is not None else None
+            email = self._email(token, key) if key is not None else None
         account = self._accounts.get(email) if email is not None else None
         if email is None or account is None:
             return None
         mark = self._ring().mac("mark", email.encode())[:16]  # an address is a person's, and does not stand in logs
         return Principal(id=f"account:{mark}", tenant=account.tenant, scopes=ROLES[account.role])
 
-    def _email(self, token: str, key: "PyJWK") -> str | None:
-        """The verified address of a token that is genuine, timely and made for us; in lower case."""
+    def _email(self, token: str, key: "PyJWK | None") -> str | None:
+        """The verified address of a token that is genuine, timely and made for us; in lower case.
+
+        Without a `key` somebody else has found it genuine.
+        """
         import jwt
 
         try:
             claims = jwt.decode(
                 token,
-                key.key,
+                key.key if key is not None else "",
                 algorithms=["RS256"],
                 audience=self._audiences,
                 issuer=self._issuers,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iat", "iss", "aud", "sub", "email", "email_verified"]},
+                options={
+                    "require": ["exp", "iat", "iss", "aud", "sub", "email", "email_verified"],
+                    "verify_signature": key is not None,
+                    "verify_exp": True,  # these would follow verify_signature
+                    "verify_nbf": True,
+                    "verify_iat": True,
+                    "verify_aud": True,
+                    "verify_iss": True,
+                    "verify_sub": True,
+                },
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             return None
@@ -203,7 +227,10 @@ def accounts_of(text: str | None) -> Mapping[str, Account]:
 
 
 def id_tokens_for(settings: Settings) -> IdTokens:
-    """Raises: InvalidSettings: GOOGLE_ACCOUNTS or GOOGLE_CERTS_URL cannot be used."""
+    """Raises: InvalidSettings: GOOGLE_ACCOUNTS, GOOGLE_CERTS_URL or GOOGLE_SIGNATURES cannot be used."""
+    are_signatures_taken = settings.google_signatures == "taken"
+    if are_signatures_taken and settings.k_service is None:
+        raise InvalidSettings("GOOGLE_SIGNATURES: taken is for Cloud Run alone, which has checked them")
 
     def ring() -> "KeyRing":
         from common.security.keyring import key_ring
@@ -216,6 +243,7 @@ def id_tokens_for(settings: Settings) -> IdTokens:
         audiences=_listed(settings.google_audiences),
         accounts=accounts_of(settings.google_accounts),
         ring=ring,
+        are_signatures_taken=are_signatures_taken,
     )
 
 

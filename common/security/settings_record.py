@@ -26,6 +26,7 @@ WATCHED = (
     "address_limit", "anonymous", "archive_url", "auth_cache_seconds", "chat_model", "chroma_url", "conversation_days",
     "cors_origins", "daily_tokens", "daily_usd", "embedding_model", "environment", "failed_keys_limit",
     "gemini_api_key", "gemini_base_url", "google_accounts", "google_audiences", "google_certs_url", "google_issuers",
+    "google_signatures",
     "idempotency_hours", "key_file", "kms_key", "limit_factor", "mask_allow", "mask_kinds", "max_concurrent_requests",
     "pii_shield", "redis_url", "trace_content", "trusted_proxies", "vertex_project", "when_redis_is_away",
 )  # fmt: skip

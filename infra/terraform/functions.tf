@@ -15,6 +15,8 @@ locals {
         GOOGLE_AUDIENCES     = join(",", concat([one.url], var.edge.enabled ? ["https://${var.edge.host}"] : []))
         THREADS              = tostring(max(4, one.concurrency))
       },
+      # Cloud Run checks the tokens of callers by IAM, and takes their signatures away.
+      one.is_private ? { GOOGLE_SIGNATURES = "taken" } : {},
       contains(one.uses, "keys") ? { KMS_KEY = google_kms_crypto_key.data.id } : {},
       contains(one.uses, "archive") ? { ARCHIVE_URL = "gs://${google_storage_bucket.archive.name}" } : {},
       contains(one.uses, "models") && var.model == "vertex" ? { VERTEX_PROJECT = var.project_id, VERTEX_LOCATION = var.region } : {},
@@ -24,7 +26,7 @@ locals {
   }
   own_settings = [
     "ENVIRONMENT", "DATA_DIR", "GOOGLE_CLOUD_PROJECT", "TRACE_EXPORTER", "TRUSTED_PROXIES", "GOOGLE_ACCOUNTS",
-    "GOOGLE_AUDIENCES", "THREADS", "KMS_KEY", "ARCHIVE_URL", "VERTEX_PROJECT", "VERTEX_LOCATION", "CHROMA_URL",
+    "GOOGLE_AUDIENCES", "GOOGLE_SIGNATURES", "THREADS", "KMS_KEY", "ARCHIVE_URL", "VERTEX_PROJECT", "VERTEX_LOCATION", "CHROMA_URL",
     "BILLING_EXPORT",
   ]
 }

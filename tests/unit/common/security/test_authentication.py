@@ -238,3 +238,19 @@ def test_a_database_that_is_away_is_a_503_and_no_401(key: NewKey, monkeypatch: p
     monkeypatch.setattr("common.security.api_keys.database.read", away)
     with pytest.raises(DatabaseUnavailable):
         ask(api_key(key.text))
+
+
+def test_only_where_google_alone_calls_cloud_run_may_have_taken_the_signature(
+    issuer: TokenIssuer, tmp_path: Path
+) -> None:
+    given = {
+        "GOOGLE_CERTS_URL": issuer.certs_url, "GOOGLE_ISSUERS": issuer.issuer, "GOOGLE_AUDIENCES": AUDIENCE,
+        "GOOGLE_ACCOUNTS": f"{EMAIL}=service@acme", "FAILED_KEYS_LIMIT": "none", "GOOGLE_SIGNATURES": "taken",
+        "K_SERVICE": "retention",
+    }  # fmt: skip
+    token = f"{issuer.token().rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"
+    with instance(tmp_path, **given):
+        assert ask(bearer(token), "google").tenant == "acme"
+        for callers in ("api-key", "public"):
+            with pytest.raises(Unauthenticated):
+                ask(bearer(token), callers)

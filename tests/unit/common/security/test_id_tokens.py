@@ -478,3 +478,52 @@ def test_the_settings_say_whose_tokens_are_let_in(issuer: TokenIssuer, tmp_path:
             id=f"account:{mark}", tenant="default", scopes=ROLES["viewer"]
         )
         assert id_tokens() is id_tokens()
+
+
+# Behind Cloud Run's own check
+
+
+def taken(token: str) -> str:
+    """As Cloud Run hands it on, once it has checked it."""
+    return f"{token.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"
+
+
+def test_cloud_run_may_take_the_signature_away(issuer: TokenIssuer, clock: Clock) -> None:
+    behind = made_for(issuer, clock, are_signatures_taken=True)
+    assert behind.check(taken(issuer.token()), is_for_google_alone=True) is not None
+    assert behind.check(issuer.token(), is_for_google_alone=True) is not None
+    assert issuer.fetches == 1  # for the token with a signature alone
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "https://elsewhere.run.app"}, {"iss": "https://elsewhere.example"}, {"email": "other@example.com"},
+        {"email_verified": False}, {"exp": 1_000}, {"iat": 9_999_999_999}, {"nbf": 9_999_999_999}, {"sub": None},
+    ],
+)  # fmt: skip
+def test_without_its_signature_all_else_of_a_token_is_checked(
+    issuer: TokenIssuer, clock: Clock, claims: dict[str, object]
+) -> None:
+    behind = made_for(issuer, clock, are_signatures_taken=True)
+    assert behind.check(taken(issuer.signed(issuer.claims(**claims))), is_for_google_alone=True) is None
+
+
+def test_a_signature_is_wanted_where_others_call_too(issuer: TokenIssuer, clock: Clock, tokens: IdTokens) -> None:
+    behind = made_for(issuer, clock, are_signatures_taken=True)
+    assert behind.check(taken(issuer.token())) is None
+    assert tokens.check(taken(issuer.token()), is_for_google_alone=True) is None
+
+
+@pytest.mark.parametrize("wrong", ["", "SIGNATURE_REMOVED", "x.SIGNATURE_REMOVED_BY_GOOGLE", "AAAA"])
+def test_any_other_signature_is_checked_behind_cloud_run_too(issuer: TokenIssuer, clock: Clock, wrong: str) -> None:
+    behind = made_for(issuer, clock, are_signatures_taken=True)
+    head = issuer.token().rpartition(".")[0]
+    assert behind.check(f"{head}.{wrong}", is_for_google_alone=True) is None
+
+
+def test_signatures_are_taken_on_cloud_run_alone(tmp_path: Path) -> None:
+    with instance(tmp_path, GOOGLE_SIGNATURES="taken"), pytest.raises(InvalidSettings, match="GOOGLE_SIGNATURES: "):
+        id_tokens()
+    with instance(tmp_path, GOOGLE_SIGNATURES="taken", K_SERVICE="retention"):
+        id_tokens()
