@@ -155,7 +155,7 @@ def stance(connection: Connection, spender: Spender, now: datetime) -> Stance:
 
 def open_call(engine: Engine, call: CallToMake, now: datetime, lapses_at: datetime) -> None:
     """Note that `call` is about to be made, and hold what it can cost of its budgets, until its entry is added or
-    `lapses_at`.
+    `lapses_at`. Where a period may end meanwhile, it is held of the next one too: who knows in which it will count.
 
     Raises:
         BudgetSpent: a budget has no room for it, or nobody knows what it can cost. Nothing was held.
@@ -164,7 +164,7 @@ def open_call(engine: Engine, call: CallToMake, now: datetime, lapses_at: dateti
     _lapse_now_and_then(engine, now)
     with write(engine) as connection:
         try:
-            holds = _checked(connection, call, now)
+            holds = _checked(connection, call, now, lapses_at)
         except BudgetSpent as error:
             metrics_collector.record_budget_decision("hard" if error.over == "extract" else "refused")
             raise
@@ -225,25 +225,27 @@ def lapse(engine: Engine, now: datetime) -> int:
     return len(rows)
 
 
-def _checked(connection: Connection, call: CallToMake, now: datetime) -> list[Place]:
-    """Where the call is counted; locked until the end of the transaction.
+def _checked(connection: Connection, call: CallToMake, now: datetime, lapses_at: datetime) -> list[Place]:
+    """Where the call may be counted; locked until the end of the transaction.
 
     Raises:
         BudgetSpent: one has no room for it.
     """
     _refuse_by(_cloud_stance(connection, now), now)
-    places = _places(call.spender, now)
+    present = _places(call.spender, now)
+    places = dict(sorted((present | _places(call.spender, lapses_at)).items(), key=lambda one: one[0]))
     locked = _locked(connection, {place: budgets[0] for place, budgets in places.items()})
     held = _held(connection, places, now)
     for place, (spent, _) in locked.items():
         for budget in places[place]:
-            metrics_collector.set_budget_used(budget.id, float(spent / budget.amount_usd))
+            if place in present:
+                metrics_collector.set_budget_used(budget.id, float(spent / budget.amount_usd))
             if budget.limit_usd is None:
                 continue
             if call.bound_usd is None:
                 log.warning("budget.unpriced", model=call.model_asked, provider=call.provider)
             if call.bound_usd is None or spent + held[place] + call.bound_usd > budget.limit_usd:
-                resets_at = budget.period_at(now).resets_at
+                resets_at = budget.period_at(place[1]).resets_at
                 raise BudgetSpent(budget=budget.id, over=budget.over, resets_at=resets_at, now=now)
     return list(locked)
 

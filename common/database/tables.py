@@ -245,7 +245,7 @@ budget_holds = Table(
     metadata,
     Column("open_call", ForeignKey("open_calls.id", ondelete="CASCADE"), primary_key=True),
     Column("counter", String(320), primary_key=True),
-    Column("starts_at", UtcDateTime, nullable=False),
+    Column("starts_at", UtcDateTime, primary_key=True),
     Column("amount_usd", ExactDecimal, nullable=False),
     Index(None, "counter", "starts_at"),
 )

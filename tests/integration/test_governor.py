@@ -99,6 +99,23 @@ def test_what_a_call_did_not_use_is_there_for_the_next(database: Engine, allow: 
     assert spent(database) == [("all", Decimal("0.2"), Decimal("0.7"))]
 
 
+@pytest.mark.parametrize("ends_after", [20, 40])
+def test_a_call_under_way_at_a_periods_end_is_held_of_both(database: Engine, allow: Allow, ends_after: int) -> None:
+    allow(budget(amount_usd="1", period="day"))
+    begun = datetime(2026, 11, 23, 23, 59, 30, tzinfo=UTC)
+    ended, midnight = begun + timedelta(seconds=ends_after), begun + timedelta(seconds=30)
+    first, second = call_to_make("0.7"), call_to_make("0.7")
+    open_call(database, first, begun, begun + timedelta(minutes=2))
+    assert [spent(database, at=at) for at in (begun, midnight)] == 2 * [[("all", Decimal(0), Decimal("0.7"))]]
+    with pytest.raises(BudgetSpent) as refused:
+        open_call(database, second, midnight, midnight + timedelta(minutes=2))
+    assert refused.value.resets_at == datetime(2026, 11, 25, tzinfo=UTC)
+    with write(database) as connection:
+        add(connection, [entry_of(first, "0.7", at=ended)])
+    of_days = [[("all", Decimal(usd), Decimal(0))] for usd in (("0.7", "0") if ended < midnight else ("0", "0.7"))]
+    assert [spent(database, at=at) for at in (begun, midnight)] == of_days
+
+
 def test_a_call_counts_against_each_budget_that_is_its_and_no_other(database: Engine, allow: Allow) -> None:
     allow(
         budget(),

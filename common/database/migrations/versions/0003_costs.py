@@ -198,7 +198,7 @@ def upgrade() -> None:
         sa.Column("starts_at", UtcDateTime(), nullable=False),
         sa.Column("amount_usd", ExactDecimal(), nullable=False),
         sa.ForeignKeyConstraint(["open_call"], ["open_calls.id"], name="fk_budget_holds_open_call", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("open_call", "counter", name="pk_budget_holds"),
+        sa.PrimaryKeyConstraint("open_call", "counter", "starts_at", name="pk_budget_holds"),
     )
     with op.batch_alter_table("budget_holds") as batch:
         batch.create_index("ix_budget_holds_counter_starts_at", ["counter", "starts_at"], unique=False)
