@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PUBLIC_SCOPE = "public"  # a route that asks nobody who they are
+ALL_TENANTS = "costs:all"
 DEFAULT_TENANT = "default"
 TENANT_PATTERN = r"[a-z0-9][a-z0-9_-]{0,63}"
 
@@ -19,11 +20,12 @@ ROLES: Mapping[Role, frozenset[str]] = {
     "admin": _ANALYST | _OPERATOR,
     "analyst": _ANALYST,
     "viewer": _VIEWER,
-    "service": _OPERATOR | {"costs:read", "costs:all"},  # it runs the product, for all tenants
+    "service": _OPERATOR | {"costs:read", ALL_TENANTS},  # it runs the product, for all tenants
 }
 """What each role may do. A key may be given fewer scopes than its role has, never more.
 
-`costs:all` sees what all tenants cost; every other scope is for the principal's own tenant, and admin is a tenant's.
+`costs:all` sees what all tenants cost, and brings the cloud's budgets, which hold all of them; every other scope is for
+the principal's own tenant, and admin is a tenant's.
 """
 
 SCOPES = frozenset().union(*ROLES.values())

@@ -14,11 +14,11 @@ from common.database.engine import engine, write
 from common.logging import component_logger
 from common.metrics import metrics_collector
 from common.notices.outbox import deliver_due, put
-from common.problems import FieldError, InvalidRequest
+from common.problems import FieldError, Forbidden, InvalidRequest
 from common.request_head import Correlation
 from common.security import audit
 from common.security.keyring import key_ring
-from common.security.principal import Principal
+from common.security.principal import ALL_TENANTS, Principal
 from functions.budget_alert.models import PubSubCloudEvent, PubSubPush
 from functions.budget_alert.notification import read_message
 from functions.budget_alert.wording import notice_of
@@ -37,9 +37,12 @@ def receive(
     left then goes out at the next message.
 
     Raises:
+        Forbidden: the principal is one tenant's, and the state holds all of them.
         InvalidRequest: it holds no notification of a budget, and did not come through Pub/Sub.
         DatabaseUnavailable, KeysUnavailable: nothing is changed.
     """
+    if not principal.may(ALL_TENANTS):
+        raise Forbidden(f"What the cloud's budgets say holds all tenants: it takes the scope {ALL_TENANTS}.")
     at = now or datetime.now(UTC)
     message = _read(body, at)
     if message is not None:

@@ -9,7 +9,7 @@ from common.function import HTML, JSON, Call, Reply
 from common.problems import FieldError, Forbidden, InvalidRequest
 from common.security import audit
 from common.security.keyring import key_ring
-from common.security.principal import Principal
+from common.security.principal import ALL_TENANTS, Principal
 from common.settings import settings
 from functions.cost_report.cloud_bill import cloud_bill
 from functions.cost_report.costs import focus_rows, ledger_rows
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from functions.cost_report.models import Report
 
 CSV = "text/csv"
-SEES_ALL = "costs:all"
 MOST_ROWS = 50_000  # some 30 MB: an answer of Cloud Run has at most 32
 
 _FORMATS: "dict[str, Format]" = {JSON: "json", HTML: "html", CSV: "csv"}
@@ -65,10 +64,10 @@ def tenant_of(principal: Principal, wanted: str | None) -> str | None:
     Raises:
         Forbidden: `wanted` is another tenant, and only the own one may be seen.
     """
-    if principal.may(SEES_ALL):
+    if principal.may(ALL_TENANTS):
         return wanted
     if wanted not in {None, principal.tenant}:
-        raise Forbidden(f"Another tenant's costs are for those who have the scope {SEES_ALL}.")
+        raise Forbidden(f"Another tenant's costs are for those who have the scope {ALL_TENANTS}.")
     return principal.tenant
 
 

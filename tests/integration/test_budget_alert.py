@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,7 +23,12 @@ from common.database.engine import DatabaseUnavailable, engine, read
 from common.database.tables import audit_events, notices
 from common.metrics import metrics_collector
 from common.notices import outbox
+from common.problems import Forbidden
+from common.request_head import Correlation
 from common.security.api_keys import api_keys
+from common.security.principal import ROLES, Principal
+from functions.budget_alert.alerting import receive
+from functions.budget_alert.models import PubSubPush
 from local.catalogue import load_catalogue
 from local.gateway import Gateway
 from tests.budget_messages import BUDGET, cloud_event, content, pushed
@@ -224,6 +230,15 @@ def test_a_key_does_not_get_in_nor_a_token_of_a_stranger(post: Post, issuer: Tok
     key = api_keys().create(role="admin").text
     assert post(pushed(), Authorization=f"Bearer {key}").status_code == 401
     assert post(pushed(), Authorization=f"Bearer {issuer.token(email='x@example.com')}").status_code == 401
+    assert fraction() is None
+
+
+def test_an_account_of_one_tenant_sets_no_state_for_all(post: Post) -> None:
+    assert post(pushed("{}")).status_code == 204  # its instance is there
+    admin = Principal(id="account:1", tenant="acme", scopes=ROLES["admin"])
+    body = PubSubPush.model_validate(pushed(over(1.0, 101)))
+    with pytest.raises(Forbidden):
+        receive(body, admin, Correlation(request_id="r1", trace_id="0" * 32), time.monotonic() + 10)
     assert fraction() is None
 
 
