@@ -26,7 +26,7 @@ from common.database.engine import read
 from common.database.tables import answer_facts, ledger_entries, turns
 from common.llm.chat import CHARACTERS_A_TOKEN, ChatAnswer, ChatRequest, Lane, TokenUsage
 from common.request_head import Correlation
-from common.security.encryption import TURN_CONTENT, Sealer, row_of
+from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
 from common.security.principal import SCOPES, Principal
 from functions.cost_report.savings.replayed import Replay, Side
 from functions.cost_report.savings.traffic import CRITIQUE, FREE_OF_LANES, REPLAY_ROUTE, took
@@ -261,7 +261,10 @@ def _questions(connection: Connection, sealer: Sealer, tenant: str, entry_ids: S
     )
     rows = {row.id: row for row in connection.execute(query)}
     for row in (rows[entry_id] for entry_id in entry_ids if entry_id in rows):
-        content = json.loads(sealer.open(row.content, TURN_CONTENT, row_of(tenant, row.uid)))
+        try:
+            content = json.loads(sealer.open(row.content, TURN_CONTENT, row_of(tenant, row.uid)))
+        except CannotOpen:  # its key is gone, and with it what was asked
+            continue
         calls = _calls(connection, tenant, row.request_id, row.session_id)
         if _sum(call.cost_usd for call in calls) is not None:
             yield Question(

@@ -75,7 +75,8 @@ def receive(connection: Connection, message: BudgetMessage, now: datetime) -> Ch
     row = connection.execute(select(cloud_budgets).where(_is_of(message)).with_for_update()).one()
     crossings = tuple(_crossings(row, message))
     values: dict[str, object] = {f"{one.basis}_threshold": one.threshold for one in crossings}
-    is_newer = (message.cost_amount, at) >= (row.cost_amount, row.updated_at)
+    # A credit lowers the cost, so what was said last counts; of two at one moment, the one that has seen more.
+    is_newer = (at, message.cost_amount) >= (row.updated_at, row.cost_amount)
     if is_newer:
         values |= {
             "billing_account_id": message.billing_account_id,

@@ -18,7 +18,7 @@ from common.database.tables import ledger_days, ledger_entries
 if TYPE_CHECKING:
     from common.costs.ledger import LedgerEntry
 
-LOST = "lost"
+LOST = "lost"  # the outcome of a call that was begun and never heard of again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -29,7 +29,8 @@ from common.costs.budgets import (
     state_at,
     whose,
 )
-from common.costs.ledger import LOST, Lane, LedgerEntry, add
+from common.costs.days import LOST
+from common.costs.ledger import Lane, LedgerEntry, add
 from common.database.engine import read, write
 from common.database.tables import budget_holds, budget_periods, ledger_entries, open_calls
 from common.logging import component_logger
@@ -284,27 +285,30 @@ def _refuse_by(cloud: Stance, now: datetime) -> None:
 
 def _locked(connection: Connection, places: Mapping[Place, Budget]) -> dict[Place, tuple[Decimal, bool]]:
     """What is spent at each place, locked until the end of the transaction; and whether its counter is new, added up
-    just now. `places` come in order, so that two transactions never wait for each other.
+    just now.
+
+    `places` come in order. What is missing is made before the rest is locked: whoever waits for a counter that another
+    makes holds none yet, so that two transactions never wait for each other.
     """
     if not places:
         return {}
+    names = _names(places)
+    there = {(row.counter, row.starts_at) for row in connection.execute(_LOCKED, names)}
+    made = {place for place, budget in places.items() if place not in there and _make(connection, budget, *place)}
     query = _LOCKED.with_for_update() if connection.dialect.name == "postgresql" else _LOCKED
-    known = {(row.counter, row.starts_at): (row.spent_usd, False) for row in connection.execute(query, _names(places))}
-    return {place: known.get(place) or _made(connection, budget, *place) for place, budget in places.items()}
+    spent = {(row.counter, row.starts_at): row.spent_usd for row in connection.execute(query, names)}
+    return {place: (spent[place], place in made) for place in places}
 
 
-def _made(connection: Connection, budget: Budget, counter: str, starts_at: datetime) -> tuple[Decimal, bool]:
-    """A counter that was not there. Of two transactions that make it at once one waits, and finds the other's."""
+def _make(connection: Connection, budget: Budget, counter: str, starts_at: datetime) -> bool:
+    """Make a counter that was not there. Of two transactions that do so at once one waits, and finds it made."""
     from sqlalchemy.dialects import postgresql, sqlite
 
     inserting = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     spent = _added_up(connection, budget, counter, budget.period_at(starts_at))
     row = {"counter": counter, "starts_at": starts_at, "spent_usd": spent}
     insert_once = inserting(budget_periods).values(**row).on_conflict_do_nothing()
-    if connection.scalar(insert_once.returning(budget_periods.c.counter)) is not None:
-        return spent, True
-    query = select(budget_periods.c.spent_usd).where(_is_it(counter, starts_at)).with_for_update()
-    return connection.execute(query).scalar_one(), False
+    return connection.scalar(insert_once.returning(budget_periods.c.counter)) is not None
 
 
 def _added_up(connection: Connection, budget: Budget, counter: str, period: BudgetPeriod) -> Decimal:

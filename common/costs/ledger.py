@@ -13,6 +13,8 @@ from typing import Literal
 
 from sqlalchemy import Connection, RowMapping, and_, case, delete, func, insert, select
 
+from common.costs.days import LOST, count_days
+from common.costs.prices import EMBEDDED, cost_usd
 from common.database.tables import ledger_entries, open_calls
 from common.llm.chat import ModelTimeout, TokenUsage
 from common.metrics import metrics_collector
@@ -20,10 +22,8 @@ from common.problems import NotFound
 from common.telemetry import semconv
 
 CANCELLED = "cancelled"  # the outcome of a call that nobody waited for any more
-LOST = "lost"  # the outcome of a call that was begun and never heard of again
 # It may be billed, and nobody says for how much.
 LEFT_IN_THE_MIDDLE = frozenset({CANCELLED, LOST, ModelTimeout.__name__})
-EMBEDDED = "embedded"  # the provider that is this process itself: it costs nothing
 OPERATIONS = {"embed": semconv.OPERATION_EMBEDDINGS}  # `gen_ai.operation.name` by step; every other step is a chat
 
 Lane = Literal["default", "cheap"]
@@ -98,7 +98,6 @@ def add(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
 
     One whose open call has lapsed meanwhile, so that it stands in the ledger as lost, takes that entry back.
     """
-    from common.costs.days import count_days
     from common.costs.governor import count_spent
 
     new = list(entries)
@@ -153,8 +152,6 @@ def spent_since(connection: Connection, principal_id: str, since: datetime, at_m
     caller who hangs up each time before the answer is there would have spent nothing otherwise. A call whose price is
     not known counts by its tokens alone.
     """
-    from common.costs.prices import cost_usd
-
     entry = ledger_entries.c
     tokens = entry.input_tokens + entry.output_tokens + entry.thinking_tokens + entry.tool_tokens
     # Added up here, for SQLite keeps costs as text; those that are the same come as one row.

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from common.costs.answers import AnswerFacts, mark_of_question
 from common.costs.governor import BudgetSpent, Stance
-from common.costs.ledger import CANCELLED, EMBEDDED
+from common.costs.ledger import CANCELLED
+from common.costs.prices import EMBEDDED
 from common.function import Call, EventStream
 from common.llm.chat import ChatModel, estimated_tokens
 from common.logging import component_logger, frames_of

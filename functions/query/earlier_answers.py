@@ -17,7 +17,7 @@ from common.database.engine import read
 from common.database.tables import answer_facts, documents, turns
 from common.knowledge.store import generation
 from common.llm.chat import Passage
-from common.security.encryption import TURN_CONTENT, Sealer, row_of
+from common.security.encryption import TURN_CONTENT, CannotOpen, Sealer, row_of
 from functions.query.agent import Citation, Reply
 from functions.query.grounding import hold
 
@@ -47,7 +47,10 @@ def earlier_answer(
         row = _newest(connection, tenant, mark, now, agents)
         if row is None:
             return None
-        content = json.loads(Sealer(ring).open(row.content, TURN_CONTENT, row_of(tenant, row.uid)))
+        try:
+            content = json.loads(Sealer(ring).open(row.content, TURN_CONTENT, row_of(tenant, row.uid)))
+        except CannotOpen:  # its key is gone, and with it what was said
+            return None
         citations = tuple(Citation(**one) for one in content["citations"])
         passages = _documents(connection, tenant, [one.document_id for one in citations])
     reply = Reply(

@@ -14,9 +14,9 @@ from sqlalchemy import Engine, func, insert, select
 from common.costs import budgets, governor
 from common.costs.budget_notices import tell_of_budgets
 from common.costs.budgets import Budget, BudgetFile, Spender, budgets_of
-from common.costs.days import added_up, day_rows
+from common.costs.days import LOST, added_up, day_rows
 from common.costs.governor import BudgetSpent, CallToMake, Stance, lapse, open_call, stance, uses
-from common.costs.ledger import LOST, LedgerEntry, add, reverse
+from common.costs.ledger import LedgerEntry, add, reverse
 from common.database.engine import read, write
 from common.database.tables import budget_holds, cloud_budgets, ledger_entries, notices, open_calls
 from tests import servers

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select
 
-from common.costs.days import added_up, day_rows
+from common.costs.days import LOST, added_up, day_rows
 from common.costs.governor import lapse
-from common.costs.ledger import LOST
 from common.costs.prices import cost_usd
 from common.database.engine import read
 from common.database.tables import budget_periods, ledger_entries, notices, open_calls

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, not_, select
 
-from common.costs.ledger import EMBEDDED
+from common.costs.prices import EMBEDDED
 from common.database.columns import DECIMAL_PLACES
 from common.database.tables import answer_facts, ledger_days, ledger_entries
 

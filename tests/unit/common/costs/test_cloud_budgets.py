@@ -97,6 +97,11 @@ def test_of_two_with_the_same_cost_the_one_published_later_counts(sqlite_databas
     assert fraction(sqlite_database) == Decimal("0.45")
 
 
+def test_a_credit_lowers_what_is_spent(sqlite_database: Engine) -> None:
+    hear(sqlite_database, said("90", "0.9"), said("30", published_at=NOW - timedelta(hours=1)))
+    assert fraction(sqlite_database) == Decimal("0.3")
+
+
 def test_what_is_actual_and_what_is_forecast_are_two_things(sqlite_database: Engine) -> None:
     both = said("50", "0.5", forecast_threshold=Decimal("1.2"))
     (change, again) = hear(sqlite_database, both, both)

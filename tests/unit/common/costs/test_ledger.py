@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import StatementError
 
-from common.costs.ledger import EMBEDDED, LedgerEntry, Spent, add, cost_of, measure, spent_since
+from common.costs.ledger import LedgerEntry, Spent, add, cost_of, measure, spent_since
+from common.costs.prices import EMBEDDED
 from common.database.engine import read, write
 from common.database.tables import ledger_entries
 from common.llm.chat import TokenUsage

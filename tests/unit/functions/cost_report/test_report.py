@@ -167,7 +167,7 @@ def test_a_tenants_report_holds_nothing_of_others(database: Engine, building: Bu
 
 
 def test_what_is_not_known_is_said_and_in_no_sum(database: Engine, building: Building) -> None:
-    add(database, entry(cost_usd=None, outcome=ledger.LOST, bound_usd=Decimal("0.5")), entry(cost_usd=None))
+    add(database, entry(cost_usd=None, outcome=days.LOST, bound_usd=Decimal("0.5")), entry(cost_usd=None))
     report = building(note="Cloud costs are left out. BILLING_EXPORT: is not there.")
     assert (report.totals.unpriced_calls, report.totals.lost_calls, report.totals.lost_usd_at_most) == (
         2,

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from common.archive import Archive, ArchiveUnavailable, FolderArchive
-from common.costs import ledger
+from common.costs import days, ledger
 from common.costs.governor import CallToMake, open_call
 from common.database.engine import read, write
 from common.database.tables import ledger_entries, notices, report_runs
@@ -295,7 +295,7 @@ def test_calls_that_were_never_heard_of_again_are_entered_as_lost(desk: Desk) ->
     assert desk.run().lost_calls == 1
     with read(engine()) as connection:
         outcomes = connection.scalars(select(ledger_entries.c.outcome)).all()
-    assert outcomes.count(ledger.LOST) == 1
+    assert outcomes.count(days.LOST) == 1
 
 
 def test_people_get_the_notice_by_mail_and_webhook_and_later_where_a_server_is_away(tmp_path: Path) -> None:
