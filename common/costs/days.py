@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from common.database.tables import ledger_days, ledger_entries
+from common.once import once
 
 if TYPE_CHECKING:
+    from sqlalchemy import Insert
+
     from common.costs.ledger import LedgerEntry
 
 LOST = "lost"  # the outcome of a call that was begun and never heard of again
@@ -141,11 +144,7 @@ def _add(connection: Connection, key: DayKey, sums: DaySums) -> None:
     values: dict[str, Any] = {name: getattr(key, name) for name in KEY}  # Any: values of many columns
     new: dict[str, Any] = {name: getattr(sums, name) for name in SUMS}
     if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        upsert = postgresql.insert(ledger_days)
-        added = {name: ledger_days.c[name] + upsert.excluded[name] for name in SUMS}
-        connection.execute(upsert.on_conflict_do_update(index_elements=KEY, set_=added), values | new)
+        connection.execute(_upsert(), values | new)
         return
     where = {f"of_{name}": value for name, value in values.items()}
     before = connection.execute(_SUMS_OF_DAY, where).one_or_none()
@@ -154,3 +153,12 @@ def _add(connection: Connection, key: DayKey, sums: DaySums) -> None:
     else:
         total = DaySums(**dict(zip(SUMS, _sums_of_row(before), strict=True))) + sums
         connection.execute(_DAY, where | {name: getattr(total, name) for name in SUMS})
+
+
+@once
+def _upsert() -> "Insert":
+    from sqlalchemy.dialects import postgresql
+
+    new = postgresql.insert(ledger_days)
+    added = {name: ledger_days.c[name] + new.excluded[name] for name in SUMS}
+    return new.on_conflict_do_update(index_elements=KEY, set_=added)

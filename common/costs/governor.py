@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, insert, select, update
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 LAPSES_EVERY_SECONDS = 60.0
 LAPSED_AT_ONCE = 100
+MOST_MET = 10_000
 CLOUD = "cloud"
 CLOUD_ZONE = "America/Los_Angeles"  # Google's months begin there, https://cloud.google.com/billing/docs/how-to/budgets
 
@@ -72,6 +74,9 @@ _HOLDS = (
 _SPENT = update(budget_periods).where(
     (budget_periods.c.counter == bindparam("of_counter")) & (budget_periods.c.starts_at == bindparam("from_start"))
 )
+
+
+_met: "WeakKeyDictionary[Engine, set[Place]]" = WeakKeyDictionary()  # counters that are known to be there for good
 
 
 class BudgetSpent(QuotaExceeded):
@@ -293,8 +298,14 @@ def _locked(connection: Connection, places: Mapping[Place, Budget]) -> dict[Plac
     if not places:
         return {}
     names = _names(places)
-    there = {(row.counter, row.starts_at) for row in connection.execute(_LOCKED, names)}
-    made = {place for place, budget in places.items() if place not in there and _make(connection, budget, *place)}
+    met = _met.setdefault(connection.engine, set())
+    made: set[Place] = set()
+    if not met.issuperset(places):
+        there = {(row.counter, row.starts_at) for row in connection.execute(_LOCKED, names)}
+        made = {place for place, budget in places.items() if place not in there and _make(connection, budget, *place)}
+        if len(met) > MOST_MET:
+            met.clear()
+        met |= there
     query = _LOCKED.with_for_update() if connection.dialect.name == "postgresql" else _LOCKED
     spent = {(row.counter, row.starts_at): row.spent_usd for row in connection.execute(query, names)}
     return {place: (spent[place], place in made) for place in places}
