@@ -56,8 +56,8 @@ def announce(
         key=f"budget:{budget.id}:{place}:{part}",
         subject=f"Budget {budget.id}: {part * 100:.0f} % is spent",
         lines=(
-            f"Of the budget {budget.id} ({scope}, by the {budget.period}) of {budget.amount_usd:.2f} USD, "
-            f"{after:.2f} USD are spent.",
+            f"Of the budget {budget.id} ({scope}, by the {budget.period}) of {_usd(budget.amount_usd)} USD, "
+            f"{_usd(after)} USD are spent.",
             f"{_CONSEQUENCES[state_at(after / budget.amount_usd, budget)]} "
             f"It begins anew at {resets_at:%Y-%m-%d %H:%M} UTC.",
         ),
@@ -84,3 +84,8 @@ def _deliver() -> None:
     # A thread has nobody to tell but the log; the notices are kept.
     except Exception as error:  # noqa: BLE001
         log.warning("notices.failed", error_type=type(error).__name__, frames=frames_of(error))
+
+
+def _usd(amount: Decimal) -> str:
+    """To the cent, and small amounts with enough digits to tell them apart."""
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount.normalize():f}"

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from common.once import once
-from common.settings import InvalidSettings, settings
+from common.setting_files import load_file
+from common.settings import settings
 
 EACH = "*"
 
@@ -146,16 +147,7 @@ def load_budgets(path: Path) -> BudgetFile:
     Raises:
         InvalidSettings: it cannot be read, or is not of the format above; names each field.
     """
-    try:
-        return BudgetFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InvalidSettings(f"BUDGET_FILE: cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        reasons = "; ".join(
-            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
-            for one in error.errors(include_input=False, include_url=False)
-        )
-        raise InvalidSettings(f"BUDGET_FILE: {reasons}") from None
+    return load_file(path, BudgetFile, "BUDGET_FILE")
 
 
 @once
@@ -192,18 +184,15 @@ def period_at(period: PeriodKind, time_zone: str, at: datetime) -> BudgetPeriod:
 
 def _days(period: PeriodKind, day: date) -> tuple[date, date]:
     """The first day of the period that `day` lies in, and that of the one after."""
-    match period:
-        case "day":
-            return day, day + timedelta(days=1)
-        case "week":
-            first = day - timedelta(days=day.weekday())
-            return first, first + timedelta(days=7)
-        case "month":
-            first = day.replace(day=1)
-            return first, (first + timedelta(days=31)).replace(day=1)
-        case "year":
-            first = day.replace(month=1, day=1)
-            return first, first.replace(year=first.year + 1)
+    if period == "day":
+        return day, day + timedelta(days=1)
+    if period == "week":
+        monday = day - timedelta(days=day.weekday())
+        return monday, monday + timedelta(days=7)
+    first = day.replace(day=1)
+    if period == "month":
+        return first, (first + timedelta(days=31)).replace(day=1)
+    return first.replace(month=1), first.replace(month=1, year=day.year + 1)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

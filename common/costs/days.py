@@ -4,9 +4,9 @@ A report over a million entries reads some thousand sums instead. `added_up` wor
 themselves; a test holds the two together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from decimal import Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -78,18 +78,10 @@ def count_days(connection: Connection, entries: Iterable["LedgerEntry"]) -> None
         _add(connection, key, sums)
 
 
-def day_rows(
-    connection: Connection, start: datetime, end: datetime, *, tenant: str | None = None
-) -> Sequence[tuple[DayKey, DaySums]]:
-    """The sums of the days from `start` to before `end`, which are midnights UTC; of one tenant, or of all."""
-    column = ledger_days.c
-    query = select(ledger_days).where(column.day >= start.date(), column.day < end.date()).order_by(column.day)
-    if tenant is not None:
-        query = query.where(column.tenant == tenant)
-    return [
-        (DayKey(**{name: row[name] for name in KEY}), DaySums(**{name: row[name] for name in SUMS}))
-        for row in connection.execute(query).mappings()
-    ]
+def kept_days(connection: Connection) -> Mapping[DayKey, DaySums]:
+    """The sums of all days, as they are kept."""
+    rows = connection.execute(select(ledger_days)).mappings()
+    return {DayKey(**{name: row[name] for name in KEY}): DaySums(**{name: row[name] for name in SUMS}) for row in rows}
 
 
 def added_up(connection: Connection) -> Mapping[DayKey, DaySums]:

@@ -15,17 +15,16 @@ A price holds from its day on (UTC) until the next one of the same model or prov
 `input`; `output` left out suits embeddings. `note` is for people. Either part may be left out.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from common.settings import InvalidSettings
+from common.setting_files import load_file
 
 # Nine places a million tokens are fifteen a token: what the ledger's column holds exactly.
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)]
@@ -166,26 +165,4 @@ def load_price_table(path: Path) -> PriceTable:
     Raises:
         InvalidSettings: the file cannot be read, or is not of the format above; names each field.
     """
-    try:
-        content = path.read_bytes()
-        table = PriceTable.model_validate_json(content)
-    except OSError as error:
-        raise InvalidSettings(f"PRICE_FILE: cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        reasons = "; ".join(
-            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
-            for one in error.errors(include_input=False, include_url=False)
-        )
-        raise InvalidSettings(f"PRICE_FILE: {reasons}") from None
-    json.loads(
-        content, object_pairs_hook=_refuse_names_that_come_twice
-    )  # JSON's readers would keep the last in silence
-    return table
-
-
-def _refuse_names_that_come_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:  # Any: whatever JSON holds
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidSettings(f"PRICE_FILE: {name}: is there more than once")
-    return dict(pairs)
+    return load_file(path, PriceTable, "PRICE_FILE")

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, insert, select
 from common.costs import budgets, governor
 from common.costs.budget_notices import tell_of_budgets
 from common.costs.budgets import Budget, BudgetFile, Spender, budgets_of
-from common.costs.days import LOST, added_up, day_rows
+from common.costs.days import LOST, added_up, kept_days
 from common.costs.governor import BudgetSpent, CallToMake, Stance, lapse, open_call, stance, uses
 from common.costs.ledger import LedgerEntry, add, reverse
 from common.database.engine import read, write
@@ -167,7 +167,7 @@ def test_an_entry_that_comes_after_its_call_lapsed_takes_the_lost_one_back(datab
     close(database, late, "0.2")
     assert spent(database) == [("all", Decimal("0.2"), Decimal(0))]
     with read(database) as connection:
-        (_, sums), *others = day_rows(connection, NOW.replace(hour=0), NOW.replace(hour=0) + timedelta(days=1))
+        sums, *others = kept_days(connection).values()
     assert not others
     assert (sums.calls, sums.lost_calls, sums.lost_usd, sums.cost_usd) == (1, 0, Decimal(0), Decimal("0.2"))
 
@@ -222,8 +222,7 @@ def test_a_counter_that_many_make_at_once_counts_each_once(database: Engine, all
         list(threads.map(one, range(16)))
     assert spent(database) == [("all", Decimal("1.6"), Decimal(0))]
     with read(database) as connection:
-        kept = dict(day_rows(connection, NOW.replace(hour=0), NOW.replace(hour=0) + timedelta(days=1)))
-        assert kept == added_up(connection)
+        assert kept_days(connection) == added_up(connection)
 
 
 def test_the_next_period_begins_with_nothing_spent(database: Engine, allow: Allow) -> None:

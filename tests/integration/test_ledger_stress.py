@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select
 
-from common.costs.days import LOST, added_up, day_rows
+from common.costs.days import LOST, added_up, kept_days
 from common.costs.governor import lapse
 from common.costs.prices import cost_usd
 from common.database.engine import read
@@ -65,8 +65,7 @@ def check(database: Engine, billed: Counter[tuple[int, int]], lost: int) -> None
         left = connection.scalar(select(func.count()).select_from(open_calls))
         counted = connection.scalar(select(func.sum(entry.input_tokens)))
         spent = connection.execute(select(budget_periods.c.spent_usd)).scalar_one()
-        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        kept = dict(day_rows(connection, day - timedelta(days=1), day + timedelta(days=2)))
+        kept = kept_days(connection)
         again = added_up(connection)
     told = [row for row in rows if row.outcome == "ok"]
     gone = [row for row in rows if row.outcome == LOST]

@@ -92,7 +92,7 @@ def test_two_budgets_of_one_id_are_refused(tmp_path: Path) -> None:
         load_budgets(budget_files.budget_file(tmp_path, budget(), budget()))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"budgets": 1}', "\ufeff{}"])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"budgets": 1}', "\ufeff{}", '{"budgets": [], "budgets": []}'])
 def test_a_file_that_is_no_such_thing_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "budgets.json"
     path.write_text(content, encoding="utf-8")
