@@ -8,10 +8,11 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from common.archive import AlreadyArchived, Archive, ArchiveUnavailable, archive
@@ -33,7 +34,7 @@ from functions.cost_report.notice import notice_of
 from functions.cost_report.page import render
 from functions.cost_report.periods import period_of
 from functions.cost_report.report import Wanted, build
-from functions.cost_report.runs import Claim, claim, expect, finish, give_back, key_of, unfinished
+from functions.cost_report.runs import Claim, RunInProgress, claim, expect, finish, give_back, key_of, unfinished
 from functions.cost_report.savings import refresh
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def run(
     expect(engine(), [key_of(period.label, this.tenant) for period in periods])
     lost = _lapsed(now)
     try:
-        reports = [_report(this, period) for period in periods]
+        reports = _reports(this, periods)
     finally:  # of those that are made people are told, also where the next one fails
         seconds = min(NOTICE_SECONDS, max(1.0, call.deadline - time.monotonic() - MARGIN_SECONDS))
         delivered = outbox.deliver_due(seconds, sleep=sleep, clock=clock)
@@ -161,6 +162,23 @@ def _lapsed(now: datetime) -> int:
     return total
 
 
+def _reports(this: Run, periods: Sequence[Period]) -> list[ArchivedReport]:
+    """What became of each; one that another request makes does not keep the others waiting.
+
+    Raises:
+        RunInProgress: of one of them, once the others are made.
+    """
+    reports, in_progress = [], None
+    for period in periods:
+        try:
+            reports.append(_report(this, period))
+        except RunInProgress as error:
+            in_progress = error
+    if in_progress is not None:
+        raise in_progress
+    return reports
+
+
 def _report(this: Run, period: Period) -> ArchivedReport:
     ring = key_ring()  # before all transactions: what is not made yet is made in one of its own
     key = key_of(period.label, this.tenant)
@@ -206,14 +224,17 @@ def _archived(this: Run, made: Made) -> tuple[dict[str, str], Made]:
     """Where the three files are, by name, and what they say.
 
     Of a run that was cut short some may be there: they stay. The JSON goes first, and the page is made of that one, so
-    that they tell the same whichever run wrote them.
+    that they tell the same whichever run wrote them. One that an older version wrote, in fields of its own, stays too.
     """
     to = archive()
     folder = "reports/all" if this.tenant is None else f"reports/tenants/{this.tenant}"
     stem = f"{folder}/{made.report.period.label}"
     files: dict[str, str] = {}
     if not _kept(this, to, files, f"{stem}.json", lambda: made.report.model_dump_json().encode()):
-        made = Made(report=Report.model_validate_json(to.read(f"{stem}.json")), rows=made.rows, before=made.before)
+        try:
+            made = replace(made, report=Report.model_validate_json(to.read(f"{stem}.json")))
+        except ValidationError:
+            log.warning("report.of_older_version", period=made.report.period.label)
     _kept(this, to, files, f"{stem}.csv", lambda: focus_csv(focus_rows(made.rows), account()))
     _kept(this, to, files, f"{stem}.html", lambda: render(made.report, nonce=None))
     return files, made

@@ -47,12 +47,11 @@ def store(connection: Connection, tenant: str, findings: Iterable[Found], period
     kept = list(findings)
     if any(one.tenant != tenant for one in kept):
         raise ValueError("a finding of another tenant")
-    replays = _replays(connection, tenant)
-    connection.execute(delete(savings_findings).where(_row.tenant == tenant))
     common = {"tenant": tenant, "found_at": found_at, "period_start": period.start, "period_end": period.end}
-    rows = [{**common, **_of_analysis(tenant)}]
-    rows += [{**common, **_of_finding(one), "replay": replays.get(one.finding.id)} for one in kept]
-    _put(connection, rows)
+    _put(connection, [common | _of_analysis(tenant)])  # first: another analysis of the tenant's waits here for this one
+    replays = _replays(connection, tenant)
+    connection.execute(delete(savings_findings).where(_row.tenant == tenant, _row.kind != ANALYSIS))
+    _put(connection, [common | _of_finding(one) | {"replay": replays.get(one.finding.id)} for one in kept])
 
 
 def stored(connection: Connection, tenant: str | None) -> Savings:
@@ -154,7 +153,9 @@ def _of_analysis(tenant: str) -> dict[str, object]:
 
 
 def _put(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Of two analyses that store at once the later one's rows stand."""
+    """Write rows anew or over those of the same id."""
+    if not rows:
+        return
     from sqlalchemy.dialects import postgresql, sqlite
 
     inserting = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -205,6 +205,26 @@ def test_files_of_a_run_that_was_cut_short_stay_and_are_completed(desk: Desk) ->
     assert len(desk.notices()) == 1
 
 
+def test_a_report_that_an_older_version_archived_stays_and_is_completed(desk: Desk) -> None:
+    folder = desk.folder / "archive/reports/all"
+    folder.mkdir(parents=True)
+    (folder / "2026-11-28.json").write_text('{"schema_version": "0.9", "cost": "4"}')
+    assert [one.is_new for one in desk.run().reports] == [True]
+    assert desk.files() == FILES
+    assert (folder / "2026-11-28.json").read_text() == '{"schema_version": "0.9", "cost": "4"}'
+    assert len(desk.notices()) == 1
+
+
+def test_a_report_that_another_request_makes_keeps_no_other_waiting(desk: Desk) -> None:
+    from common.database.engine import engine
+
+    first = datetime(2026, 12, 1, 4, tzinfo=UTC)
+    assert isinstance(runs.claim(engine(), "2026-11-30", "another", first, LEASE), Claim)
+    with pytest.raises(RunInProgress):
+        desk.run(now=first)
+    assert desk.files() == ["2026-11.csv", "2026-11.html", "2026-11.json"]
+
+
 def refusing(desk: Desk) -> Path:
     """Put a file where the archive's folder would be, so that nothing can be written below it."""
     archive = desk.folder / "archive"

@@ -1,8 +1,10 @@
 """Findings as they are kept: by tenant, with all entry ids, and with what a replay measured."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -69,6 +71,29 @@ def test_new_findings_take_the_place_of_the_tenants_old_ones_alone(database: Eng
         assert stored(connection, None).findings == [others.finding]
         assert stored(connection, None).found_at == NOW  # the oldest
         assert stored_finding(connection, others.finding.id, "acme") is None
+
+
+def test_of_two_analyses_that_store_at_once_one_stands_whole(database: Engine) -> None:
+    lane = lane_of(database)
+    second = replace(lane, finding=lane.finding.model_copy(update={"id": "second"}))
+    is_waiting = Event()
+
+    def later() -> None:
+        is_waiting.set()
+        with write(database) as connection:
+            store(connection, "acme", [second], NOVEMBER, LATER)
+
+    with ThreadPoolExecutor() as pool:
+        with write(database) as connection:
+            store(connection, "acme", [lane], NOVEMBER, NOW)
+            done = pool.submit(later)
+            assert is_waiting.wait(10)
+            with pytest.raises(TimeoutError):
+                done.result(0.3)
+        done.result(30)
+    with read(database) as connection:
+        kept = stored(connection, "acme")
+    assert (kept.found_at, [one.id for one in kept.findings]) == (LATER, ["second"])
 
 
 def test_a_finding_of_another_tenant_is_not_stored(database: Engine) -> None:
