@@ -161,7 +161,8 @@ def _in_one_line(error: Exception) -> str:
         return str(error)
     from sqlalchemy.exc import SQLAlchemyError
 
-    from common.database.engine import DatabaseTooNew, DatabaseUnavailable
+    from common.database.engine import DatabaseUnavailable
+    from common.database.schema import DatabaseTooNew
 
     if isinstance(error, DatabaseTooNew):
         return str(error)

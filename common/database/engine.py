@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from common.database.schema import alembic_config, is_current
 from common.database.telemetry import observe
 from common.once import once
 from common.problems import Unavailable
@@ -18,11 +19,9 @@ from common.telemetry import semconv
 from common.tracing import Span, span
 
 if TYPE_CHECKING:
-    from alembic.config import Config
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 CONNECT_TIMEOUT_SECONDS = 5
 SQLITE_BUSY_SECONDS = 15  # a writer waits this long for another one before it gives up
 MIGRATION_LOCK = 0x10A2C0  # any number, as long as all instances use the same one
@@ -41,18 +40,6 @@ _SQLITE_AWAY = {
 }
 
 
-class DatabaseTooNew(Exception):
-    """The database was migrated by a newer version of this program; running on could damage it."""
-
-    def __init__(self, *, found: str, newest_known: str) -> None:
-        super().__init__(
-            f"the database has schema version {found}, this program knows versions up to {newest_known}: "
-            "run the newer program, or restore a backup from before its upgrade"
-        )
-        self.found = found
-        self.newest_known = newest_known
-
-
 class DatabaseUnavailable(Unavailable, SQLAlchemyError):
     """The database cannot be reached, went away, or is locked for too long; `__cause__` is what the driver said.
 
@@ -65,7 +52,7 @@ class DatabaseUnavailable(Unavailable, SQLAlchemyError):
 
 @once
 def engine() -> Engine:
-    """This instance's engine, on a schema of the newest version.
+    """This instance's engine, on a schema that this program can run on; see `migrate`.
 
     Made on first use, so that a forked worker never inherits open connections.
 
@@ -134,22 +121,24 @@ def read(engine: Engine) -> Iterator[Connection]:
 
 
 def migrate(engine: Engine) -> bool:
-    """Bring the schema to the newest version; whether there was anything to do.
+    """Bring the schema to the newest version that this program knows; whether there was anything to do.
+
+    A newer schema that says that this program can run on it is left as it is.
 
     Several processes may call this at once: one migrates, the others wait and find it done. A failed migration
     leaves the schema as it was. At the newest version already, it costs two small queries and no Alembic.
 
     Raises:
-        DatabaseTooNew: the schema is of a version that this program does not know.
+        DatabaseTooNew: the schema is of a newer version, and not made for this program.
         DatabaseUnavailable: as `read` and `write`.
     """
     with read(engine) as connection:
-        if _is_current(connection):
+        if is_current(connection):
             return False
     with write(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        if _is_current(connection):  # another process did it while this one waited for the lock
+        if is_current(connection):  # another process did it while this one waited for the lock
             return False
         from alembic import command
 
@@ -163,22 +152,6 @@ def empty_log(engine: Engine) -> None:
     """Move SQLite's write-ahead log into its file and cut it to nothing, where no other process is reading."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def alembic_config(connection: Connection) -> "Config":
-    """Alembic on our migrations, without a file of its own, inside the transaction of `connection`."""
-    from alembic.config import Config
-
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
-    return config
-
-
-def known_versions() -> tuple[str, ...]:
-    """Schema versions that this program knows, oldest first: the numbers that the migrations' file names start with."""
-    return tuple(sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
 
 
 def _span(name: str, engine: Engine) -> AbstractContextManager[Span]:
@@ -205,16 +178,6 @@ def _is_away(error: DBAPIError | PoolTimeoutError) -> bool:
         code = getattr(error.orig, "sqlite_errorcode", 0)  # Python's own have none, as of text that is no UTF-8
         return isinstance(error, OperationalError) and code & 0xFF in _SQLITE_AWAY
     return isinstance(error, (OperationalError, InterfaceError))
-
-
-def _is_current(connection: Connection) -> bool:
-    if not inspect(connection).has_table("alembic_version"):
-        return False
-    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    known = known_versions()
-    if found is not None and found not in known:
-        raise DatabaseTooNew(found=found, newest_known=known[-1])
-    return bool(found == known[-1])
 
 
 def _postgresql(url: URL) -> Engine:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from common.costs.days import added_up, kept_days
 from common.database.columns import ExactDecimal, UtcDateTime
-from common.database.engine import alembic_config, create_engine_for, migrate, read, write
+from common.database.engine import create_engine_for, migrate, read, write
+from common.database.schema import alembic_config
 from common.database.tables import ledger_entries
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -15,19 +15,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
-from common.database import engine as module
-from common.database.engine import (
-    MIGRATIONS,
-    DatabaseTooNew,
-    alembic_config,
-    create_engine_for,
-    known_versions,
-    migrate,
-    read,
-    write,
-)
+from common.database import schema as module
+from common.database.engine import create_engine_for, migrate, read, write
 from common.database.migrations.__main__ import draft
 from common.database.migrations.compare import include_object
+from common.database.schema import MIGRATIONS, DatabaseTooNew, alembic_config, known_versions
 from common.database.tables import knowledge_state, metadata
 
 ROOT = Path(__file__).parents[2]
@@ -89,12 +81,32 @@ def test_a_start_on_a_current_schema_does_not_load_alembic(sqlite_database: Engi
     assert process.communicate()[0].split() == ["False", "False"]
 
 
-def test_a_database_of_a_newer_program_is_left_alone(database: Engine) -> None:
-    with write(database) as connection:
+def made_newer(engine: Engine, *, oldest_program: str | None) -> None:
+    """The schema as a newer program says it has left it."""
+    with write(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseTooNew, match="schema version 9999") as refused:
+        connection.execute(text("DROP TABLE IF EXISTS schema_support"))
+        if oldest_program is not None:
+            connection.execute(text("CREATE TABLE schema_support (id integer PRIMARY KEY, oldest_program varchar(32))"))
+            row = {"oldest": oldest_program}
+            connection.execute(text("INSERT INTO schema_support VALUES (1, :oldest)"), row)
+
+
+@pytest.mark.parametrize("oldest_program", [None, "9998"])
+def test_a_database_of_a_newer_program_is_left_alone(database: Engine, oldest_program: str | None) -> None:
+    made_newer(database, oldest_program=oldest_program)
+    with pytest.raises(DatabaseTooNew, match=r"schema version 9999.*migrate --to") as refused:
         migrate(database)
     assert (refused.value.found, refused.value.newest_known) == ("9999", known_versions()[-1])
+    assert ("programs from version 9998 on" in str(refused.value)) is (oldest_program is not None)
+
+
+@pytest.mark.parametrize("oldest_program", ["0003", known_versions()[-1]])
+def test_a_newer_schema_that_takes_this_program_is_used_as_it_is(database: Engine, oldest_program: str) -> None:
+    made_newer(database, oldest_program=oldest_program)
+    assert migrate(database) is False
+    with read(database) as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_database: Engine) -> None:

@@ -10,7 +10,8 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, MetaData, Table, func, insert, inspect, select, text
 
-from common.database.engine import alembic_config, create_engine_for, migrate, read, write
+from common.database.engine import create_engine_for, migrate, read, write
+from common.database.schema import alembic_config
 from common.database.tables import (
     chunks,
     data_keys,

@@ -11,7 +11,8 @@ from typing import Any
 
 from alembic import command
 
-from common.database.engine import alembic_config, create_engine_for, known_versions, migrate, write
+from common.database.engine import create_engine_for, migrate, write
+from common.database.schema import alembic_config, known_versions
 
 
 def draft(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs migrations for Alembic inside the transaction that `common.database.engine.alembic_config` was given."""
+"""Runs migrations for Alembic inside the transaction that `common.database.schema.alembic_config` was given."""
 
 from alembic import context
 

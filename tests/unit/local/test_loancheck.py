@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from common.database.engine import DatabaseTooNew, DatabaseUnavailable
+from common.database.engine import DatabaseUnavailable
+from common.database.schema import DatabaseTooNew
 from common.problems import Unavailable
 from common.settings import settings
 from local import catalogue, loancheck
