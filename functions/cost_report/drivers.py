@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from functions.cost_report.amounts import in_usd
 from functions.cost_report.costs import LedgerDay
 from functions.cost_report.models import Dimension
 
@@ -28,7 +29,8 @@ class Driver:
     def __str__(self) -> str:
         direction = "more" if self.change_usd > 0 else "less"
         whose = f"{self.dimension} {self.name}" if self.name else f"no {self.dimension}"
-        return f"{whose}: {usd(abs(self.change_usd))} {direction}, {usd(self.cost_usd)} after {usd(self.before_usd)}"
+        change = f"{in_usd(abs(self.change_usd))} {direction}"
+        return f"{whose}: {change}, {in_usd(self.cost_usd)} after {in_usd(self.before_usd)}"
 
 
 def drivers(rows: Iterable[LedgerDay], before: Iterable[LedgerDay], most: int = MOST) -> Sequence[Driver]:
@@ -54,13 +56,6 @@ def drivers(rows: Iterable[LedgerDay], before: Iterable[LedgerDay], most: int = 
 
 def _first(driver: Driver) -> tuple[bool, Decimal, int, str]:
     return driver.change_usd < 0, -abs(driver.change_usd), LOOKED_AT.index(driver.dimension), driver.name
-
-
-def usd(amount: Decimal) -> str:
-    """For people: to the cent, and small amounts to two digits that count."""
-    if amount == 0 or abs(amount) >= Decimal("0.01"):
-        return f"{amount:,.2f} USD"
-    return f"{amount:.2g} USD" if abs(amount) >= Decimal("0.000001") else "less than 0.000001 USD"
 
 
 def _sums(rows: Iterable[LedgerDay]) -> Mapping[tuple[Dimension, str], Decimal]:

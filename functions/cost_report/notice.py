@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from common.notices.notice import MAX_LINE, MAX_LINK, Notice, one_line
+from functions.cost_report.amounts import in_usd
 from functions.cost_report.costs import LedgerDay
-from functions.cost_report.drivers import drivers, usd
+from functions.cost_report.drivers import drivers
 from functions.cost_report.models import Report
 
 KIND = "report"
@@ -23,7 +24,7 @@ def notice_of(
     return Notice(
         kind=KIND,
         key=f"{KIND}:{key}",
-        subject=f"Cost report {report.period.label}{whose}: {usd(report.totals.cost_usd)}",
+        subject=f"Cost report {report.period.label}{whose}: {in_usd(report.totals.cost_usd)}",
         lines=tuple(one_line(line, MAX_LINE) for line in _lines(report, rows, before)),
         link=_link(files),
     )
@@ -33,11 +34,11 @@ def _lines(report: Report, rows: Sequence[LedgerDay], before: Sequence[LedgerDay
     totals = report.totals
     spent_before = sum((row.cost_usd for row in before), Decimal(0))
     yield (
-        f"{usd(totals.cost_usd)} for {totals.calls:,} calls and {totals.answers:,} answers; "
-        f"{usd(spent_before)} in the period before."
+        f"{in_usd(totals.cost_usd)} for {totals.calls:,} calls and {totals.answers:,} answers; "
+        f"{in_usd(spent_before)} in the period before."
     )
     if totals.cloud_cost_usd is not None:
-        yield f"The cloud's bill: {usd(totals.cloud_cost_usd)}."
+        yield f"The cloud's bill: {in_usd(totals.cloud_cost_usd)}."
     if totals.unpriced_calls:
         yield f"Calls whose cost is not known, and in no sum: {totals.unpriced_calls:,}."
     changes = drivers(rows, before)
@@ -47,11 +48,11 @@ def _lines(report: Report, rows: Sequence[LedgerDay], before: Sequence[LedgerDay
     else:
         yield "Nothing changed against the period before."
     for one in report.anomalies[:MOST_ANOMALIES]:
-        cost, expected = usd(one.cost_usd), usd(one.expected_usd)
+        cost, expected = in_usd(one.cost_usd), in_usd(one.expected_usd)
         yield f"Unusual: {one.day}, {one.subject}: {cost} instead of {expected}; {one.driver}."
     if report.savings.findings:
         dearest = report.savings.findings[0]
-        yield f"Could be saved: {usd(dearest.usd_per_month)} a month. {dearest.title}"
+        yield f"Could be saved: {in_usd(dearest.usd_per_month)} a month. {dearest.title}"
 
 
 def _link(files: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Literal
 
 from common.settings import SETTINGS, InvalidSettings, Settings
+from functions.cost_report.amounts import in_usd
 from functions.cost_report.models import Assumption, Period, Roi, RoiCase
 from functions.cost_report.periods import days_so_far
 
@@ -153,24 +154,24 @@ def _case(
 
 def _worth(answered: int, benefit: Decimal, cost: Decimal) -> str:
     if answered == 0:
-        return f"No question was answered, so nothing was saved, and it cost {_usd(cost)}."
+        return f"No question was answered, so nothing was saved, and it cost {in_usd(cost)}."
     if benefit == 0:
-        return f"By these assumptions an answer saves no time, and it cost {_usd(cost)}."
+        return f"By these assumptions an answer saves no time, and it cost {in_usd(cost)}."
     if cost <= 0:
-        return f"It saved time worth {_usd(benefit)} and cost nothing, so there is no return in percent."
-    return f"It saved time worth {_usd(benefit)} and cost {_usd(cost)}."
+        return f"It saved time worth {in_usd(benefit)} and cost nothing, so there is no return in percent."
+    return f"It saved time worth {in_usd(benefit)} and cost {in_usd(cost)}."
 
 
 def _paid_back(net: Decimal, days: int, setup: Decimal) -> str:
     if net == 0:
         return "So it neither gains nor loses, and the set-up is never paid back." if setup else "So it breaks even."
     if net < 0:
-        loss = f"So it costs {_usd(-net)} more than it saves"
-        return f"{loss}, and the set-up of {_usd(setup)} is never paid back." if setup else f"{loss}."
+        loss = f"So it costs {in_usd(-net)} more than it saves"
+        return f"{loss}, and the set-up of {in_usd(setup)} is never paid back." if setup else f"{loss}."
     if setup == 0:
-        return f"So it gains {_usd(net)}; there is no set-up cost to pay back."
+        return f"So it gains {in_usd(net)}; there is no set-up cost to pay back."
     needed = max(1, round(float(setup) * days / float(net)))
-    return f"So it gains {_usd(net)}; at this rate the set-up of {_usd(setup)} is paid back in {_in_days(needed)}."
+    return f"So it gains {in_usd(net)}; at this rate the set-up of {in_usd(setup)} is paid back in {_in_days(needed)}."
 
 
 def _listed(assumptions: Assumptions, *, is_cloud_known: bool) -> list[Assumption]:
@@ -270,10 +271,6 @@ def _plain(amount: Decimal) -> str:
     """Without zeros at the end: 200 for 200.0."""
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _usd(amount: Decimal) -> str:
-    return "less than 0.01 USD" if 0 < amount < Decimal("0.005") else f"{amount:,.2f} USD"
 
 
 def _in_days(days: int) -> str:

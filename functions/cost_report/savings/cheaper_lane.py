@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from common.costs.price_table import Rates
 from common.costs.prices import usage_cost_usd
 from common.settings import settings
+from functions.cost_report.amounts import in_usd
 from functions.cost_report.savings.found import Found, found
 from functions.cost_report.savings.pricing import spans, usage_by
 from functions.cost_report.savings.proportions import (
@@ -26,7 +27,6 @@ from functions.cost_report.savings.traffic import (
     Traffic,
     entry,
     facts,
-    in_usd,
     model_used,
 )
 

@@ -10,9 +10,10 @@ from sqlalchemy import ColumnElement, and_, select
 from common.costs.price_table import Rates
 from common.costs.prices import PriceChange, coming_changes, prices
 from common.settings import settings
+from functions.cost_report.amounts import in_usd
 from functions.cost_report.savings.found import Found, found
 from functions.cost_report.savings.pricing import cost_at
-from functions.cost_report.savings.traffic import FREE_OF_LANES, Traffic, entry, in_usd, model_used
+from functions.cost_report.savings.traffic import FREE_OF_LANES, Traffic, entry, model_used
 
 WITHIN_DAYS = 120
 _ONE_DAY = timedelta(days=1)

@@ -6,9 +6,9 @@ from decimal import ROUND_DOWN, Decimal
 from pydantic import BaseModel, ConfigDict
 
 from common.database.columns import DECIMAL_PLACES
+from functions.cost_report.amounts import in_usd
 from functions.cost_report.models import Finding, Usd
 from functions.cost_report.savings.proportions import MARGIN, Share
-from functions.cost_report.savings.traffic import in_usd
 
 
 class Side(BaseModel):

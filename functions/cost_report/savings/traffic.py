@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 from common.costs.prices import EMBEDDED
 from common.database.columns import DECIMAL_PLACES
 from common.database.tables import answer_facts, ledger_days, ledger_entries
+from functions.cost_report.amounts import in_usd
 
 DAYS_A_MONTH = 30
 LEAST_ANSWERS = 20  # of each kind that are compared: with fewer a share says nothing
@@ -160,13 +161,6 @@ class Traffic:
 def counted(count: int, one: str, many: str | None = None) -> str:
     """A number with its noun: "1 call", "1,200 calls"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def in_usd(amount: Decimal) -> str:
-    """For people: whole cents, or the first digits of less than one."""
-    if amount and abs(amount) < Decimal("0.01"):
-        return f"{amount:.6f} USD"
-    return f"{amount:,.2f} USD"
 
 
 def in_percent(part: float, whole: float) -> str:

@@ -4,10 +4,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from functions.cost_report.costs import LedgerDay
-from functions.cost_report.drivers import drivers, usd
+from functions.cost_report.drivers import drivers
 
 
 def row(cost_usd: str, **more: Any) -> LedgerDay:
@@ -42,15 +40,3 @@ def test_a_side_from_which_all_is_one_says_nothing_but_the_model() -> None:
 def test_where_nothing_changed_nothing_is_told() -> None:
     assert told([row("3")], [row("1"), row("2")]) == []
     assert told([], []) == []
-
-
-@pytest.mark.parametrize(
-    ("amount", "words"),
-    [
-        ("0", "0.00 USD"), ("1234.5", "1,234.50 USD"), ("0.01", "0.01 USD"), ("0.004", "0.004 USD"),
-        ("0.00012345", "0.00012 USD"), ("0.0000001", "less than 0.000001 USD"), ("-0.5", "-0.50 USD"),
-        ("1E+2", "100.00 USD"),
-    ],
-)  # fmt: skip
-def test_amounts_are_told_to_the_cent_and_small_ones_to_two_digits(amount: str, words: str) -> None:
-    assert usd(Decimal(amount)) == words
