@@ -1,0 +1,46 @@
+"""Migrate alone: the job of the revisions that serve already, as after the very first `terraform apply`."""
+
+from collections.abc import Callable
+
+from infra.deploy.cloud import Cloud, CloudFailed
+from infra.deploy.environment import Environment, Refused
+from infra.deploy.lease import Holder, Overtaken
+from infra.deploy.outcomes import Outcome
+from infra.deploy.shares import serving
+from infra.deploy.signals import Stopped, stoppable, unstoppable
+
+Say = Callable[[str], None]
+
+
+def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) -> Outcome:
+    """Run the migrations with the image of the revision that serves most of the first function with a database.
+
+    Raises:
+        Refused: another deploy is at work, or no function uses a database.
+        CloudFailed: the migrations failed; nothing else is changed by that.
+    """
+    first = next((one for one in environment.functions if "database" in one.uses), None)
+    if first is None:
+        raise Refused("functions.json: no function uses a database")
+    with stoppable():
+        try:
+            holder.take()
+            service = cloud.service(environment.service(first))
+            served = serving(service)
+            if not served:
+                raise Refused(f"{service.name}: no revision gets requests: terraform apply has to end first")
+            say(f"Migrations: job {environment.migration_job} runs with the image of {served[0].revision}.")
+            cloud.run_job(
+                environment.migration_job, cloud.revision(service.name, served[0].revision).image, holder.keep
+            )
+        except Stopped as stopped:
+            raise CloudFailed(f"stopped by {stopped}; the job itself goes on") from None
+        except Overtaken as error:
+            raise CloudFailed(str(error)) from None
+        finally:
+            with unstoppable(say):
+                try:
+                    holder.release()
+                except CloudFailed as error:
+                    say(f"The lease could not be given back; it ends by itself. ({error})")
+    return Outcome.MIGRATED
