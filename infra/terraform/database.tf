@@ -124,7 +124,9 @@ ephemeral "google_secret_manager_secret_version" "database_password" {
   count    = var.database.enabled ? 1 : 0
   provider = google.secrets
 
-  secret  = google_secret_manager_secret.database_password[0].secret_id
+  # What uuid() gives is known at the apply alone, and so is the name: a plan reads no password, and may be made without
+  # the right to read one.
+  secret  = "${google_secret_manager_secret.database_password[0].secret_id}${substr(uuid(), 0, 0)}"
   version = google_secret_manager_secret_version.database_password[0].version
 }
 

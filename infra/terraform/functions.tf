@@ -15,6 +15,8 @@ locals {
         GOOGLE_AUDIENCES     = join(",", concat([one.url], var.edge.enabled ? ["https://${var.edge.host}"] : []))
         THREADS              = tostring(max(4, one.concurrency))
       },
+      # The pipeline runs the job of migrations before it moves traffic.
+      contains(one.uses, "database") && !var.new_revisions_get_traffic ? { MIGRATE_ON_START = "false" } : {},
       # Cloud Run checks the tokens of callers by IAM, and takes their signatures away.
       one.is_private ? { GOOGLE_SIGNATURES = "taken" } : {},
       contains(one.uses, "keys") ? { KMS_KEY = google_kms_crypto_key.data.id } : {},
@@ -27,7 +29,7 @@ locals {
   own_settings = [
     "ENVIRONMENT", "DATA_DIR", "GOOGLE_CLOUD_PROJECT", "TRACE_EXPORTER", "TRUSTED_PROXIES", "GOOGLE_ACCOUNTS",
     "GOOGLE_AUDIENCES", "GOOGLE_SIGNATURES", "THREADS", "KMS_KEY", "ARCHIVE_URL", "VERTEX_PROJECT", "VERTEX_LOCATION", "CHROMA_URL",
-    "BILLING_EXPORT",
+    "BILLING_EXPORT", "MIGRATE_ON_START",
   ]
 }
 
@@ -113,6 +115,7 @@ resource "google_cloudfunctions2_function" "this" {
     google_secret_manager_secret_iam_member.function,
     google_secret_manager_secret_iam_member.redis_authority,
     google_kms_crypto_key_iam_member.function,
+    google_service_account_iam_member.deployer_runs_as,
     google_project_service.this,
   ]
 }

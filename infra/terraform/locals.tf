@@ -47,6 +47,7 @@ locals {
     var.redis.enabled ? ["redis.googleapis.com"] : [],
     var.model == "vertex" ? ["aiplatform.googleapis.com"] : [],
     var.billing_export != null ? ["bigquery.googleapis.com"] : [],
+    var.github_repository != null ? ["cloudresourcemanager.googleapis.com", "sts.googleapis.com"] : [],
   )
 }
 

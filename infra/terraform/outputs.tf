@@ -47,3 +47,21 @@ output "edge_address" {
   description = "Address that the DNS record of edge.host points to; null without the edge."
   value       = one(google_compute_global_address.edge[*].address)
 }
+
+output "migrations_job" {
+  description = "Cloud Run job that migrates the database; null where no function uses one."
+  value       = try(google_cloud_run_v2_job.migrations["this"].name, null)
+}
+
+output "github_variables" {
+  description = "Variables of the GitHub environment of this name, for the deploy workflow; none is a secret. Null without github_repository."
+  value = one([for key in local.pipeline : {
+    GCP_PROJECT                = var.project_id
+    GCP_REGION                 = var.region
+    WORKLOAD_IDENTITY_PROVIDER = google_iam_workload_identity_pool_provider.github[key].name
+    DEPLOYER                   = google_service_account.deployer[key].email
+    PLANNER                    = google_service_account.planner[key].email
+    OPERATOR                   = google_service_account.operator.email
+    STATE_BUCKET               = var.state_bucket
+  }])
+}

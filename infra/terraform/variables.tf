@@ -398,3 +398,42 @@ variable "alert_emails" {
     error_message = "alert_emails: must be e-mail addresses, as in desk@example.com."
   }
 }
+
+# Deploys from GitHub
+
+variable "github_repository" {
+  description = "GitHub repository whose workflows may plan and deploy, as OWNER/NAME, without keys. Null: nobody but people."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9]([A-Za-z0-9-]{0,37}[A-Za-z0-9])?/[A-Za-z0-9._-]{1,100}$", var.github_repository))
+    error_message = "github_repository: must be OWNER/NAME, as in example/loan-collateral-check, or null."
+  }
+}
+
+variable "github_branch" {
+  description = "The branch that is deployed."
+  type        = string
+  default     = "main"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$", var.github_branch))
+    error_message = "github_branch: must be a branch's name, as in main."
+  }
+}
+
+variable "state_bucket" {
+  description = "Bucket with Terraform's state, which the accounts of github_repository get to read, and that of deploys to write."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", var.state_bucket))
+    error_message = "state_bucket: must be a bucket's name, as in example-lending-terraform."
+  }
+  validation {
+    condition     = var.github_repository == null || var.state_bucket != null
+    error_message = "state_bucket: must be named where github_repository is."
+  }
+}

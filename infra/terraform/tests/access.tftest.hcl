@@ -1,4 +1,4 @@
-# Least privilege, and secrets that stand nowhere in plain text.
+# Least privilege, of functions and of those who deploy them; and secrets that stand nowhere in plain text.
 
 mock_provider "google" {
   source = "./tests/mocks"
@@ -72,19 +72,31 @@ run "least_privilege" {
     error_message = "Operators get tokens of the operator's account, and nothing else of it."
   }
   assert {
+    condition     = length(google_iam_workload_identity_pool.github) + length(google_service_account.deployer) + length(google_project_iam_member.deployer) + length(google_service_account_iam_member.deployer_runs_as) == 0 && output.github_variables == null
+    error_message = "Without github_repository nobody deploys but people."
+  }
+  assert {
+    condition     = google_service_account.migrations["this"].account_id == "lcc-dev-migrate" && keys(google_secret_manager_secret_iam_member.migrations) == ["this"]
+    error_message = "Migrations have an account of their own, and one secret."
+  }
+  assert {
     condition     = google_storage_bucket.archive.public_access_prevention == "enforced" && google_storage_bucket.source.public_access_prevention == "enforced"
     error_message = "No bucket can be opened to the public."
   }
 }
 
-run "secrets_by_reference" {
+run "secrets_by_reference_and_deploys_from_one_place" {
   command = apply
 
   variables {
-    redis    = { enabled = true }
-    model    = "api-key"
-    database = { enabled = false }
-    secrets  = { GEMINI_API_KEY = "gemini", DATABASE_URL = "database" } # pragma: allowlist secret
+    github_repository         = "example/loan-collateral-check"
+    state_bucket              = "example-lending-terraform"
+    new_revisions_get_traffic = false
+    redis                     = { enabled = true }
+    chroma                    = { enabled = true }
+    model                     = "api-key"
+    database                  = { enabled = false }
+    secrets                   = { GEMINI_API_KEY = "gemini", DATABASE_URL = "database" } # pragma: allowlist secret
   }
 
   assert {
@@ -98,5 +110,58 @@ run "secrets_by_reference" {
   assert {
     condition     = google_secret_manager_secret_version.redis_url[0].secret_data == null
     error_message = "What is made here is written with write-only arguments."
+  }
+
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.github["github"].attribute_condition == "assertion.repository == 'example/loan-collateral-check' && (assertion.event_name == 'pull_request' || (assertion.event_name != 'pull_request' && assertion.ref == 'refs/heads/main' && assertion.environment == 'dev'))"
+    error_message = "A token is taken from this repository alone, of a pull request, or of the branch and the environment."
+  }
+  assert {
+    condition     = endswith(google_service_account_iam_member.deployer_from_github["github"].member, "/workloadIdentityPools/lcc-dev-github/attribute.may/deploy") && endswith(google_service_account_iam_member.planner_from_github["github"].member, "/workloadIdentityPools/lcc-dev-github/attribute.may/plan")
+    error_message = "A pull request gets the account that plans, and no other."
+  }
+  assert {
+    condition     = !anytrue([for role in concat(keys(google_project_iam_member.deployer), keys(google_project_iam_member.planner)) : contains(["roles/owner", "roles/editor", "roles/viewer", "roles/iam.workloadIdentityPoolAdmin", "roles/iam.serviceAccountUser", "roles/iam.serviceAccountKeyAdmin", "roles/resourcemanager.projectIamAdmin"], role)])
+    error_message = "Neither account has a basic role, may change the federation, or may act as any account whatever."
+  }
+  assert {
+    condition     = toset(keys(google_project_iam_member.planner)) == toset(["roles/browser", "roles/run.viewer"]) && google_storage_bucket_iam_member.planner_reads_state["github"].role == "roles/storage.objectViewer"
+    error_message = "Who plans reads, and reads no secret."
+  }
+  assert {
+    condition = toset(concat(
+      [google_project_iam_member.build_writes_logs.role, google_project_iam_member.chroma_writes_logs[0].role, "roles/aiplatform.user", "roles/bigquery.jobUser"],
+      [for one in google_project_iam_member.traces : one.role],
+    )) == toset(local.roles_to_give) && strcontains(google_project_iam_member.deployer_gives_roles["github"].condition[0].expression, "hasOnly(['roles/aiplatform.user', 'roles/bigquery.jobUser', 'roles/cloudtrace.agent', 'roles/logging.logWriter'])")
+    error_message = "The deployer gives the roles that functions have, and none that gives on."
+  }
+  assert {
+    condition     = length(google_service_account_iam_member.deployer_runs_as) == length(google_cloudfunctions2_function.this) + 5
+    error_message = "The deployer lets run as the accounts that are made here."
+  }
+  assert {
+    condition     = google_service_account_iam_member.deployer_asks["github"].role == "roles/iam.serviceAccountOpenIdTokenCreator"
+    error_message = "Smoke questions are asked as the operator."
+  }
+  assert {
+    condition     = toset(keys(output.github_variables)) == toset(["GCP_PROJECT", "GCP_REGION", "WORKLOAD_IDENTITY_PROVIDER", "DEPLOYER", "PLANNER", "OPERATOR", "STATE_BUCKET"])
+    error_message = "What the workflow has to be told is told."
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.migrations["this"].name == "lcc-dev-migrate" && google_cloud_run_v2_job.migrations["this"].template[0].template[0].containers[0].command == tolist(["/cnb/lifecycle/launcher"]) && google_cloud_run_v2_job.migrations["this"].template[0].template[0].containers[0].args == tolist(["python", "-m", "common.database.migrations", "upgrade"])
+    error_message = "The job migrates by the command that every image has."
+  }
+  assert {
+    condition     = google_cloud_run_v2_job.migrations["this"].template[0].template[0].max_retries == 0
+    error_message = "A migration that failed is not tried again by itself."
+  }
+  assert {
+    condition     = [for one in google_cloud_run_v2_job.migrations["this"].template[0].template[0].containers[0].env : one.value_source[0].secret_key_ref[0].secret if length(one.value_source) > 0] == ["database"]
+    error_message = "Of secrets the job has the database's URL alone."
+  }
+  assert {
+    condition     = alltrue([for name, one in google_cloudfunctions2_function.this : one.service_config[0].environment_variables["MIGRATE_ON_START"] == "false"])
+    error_message = "Functions leave migrations to the job where the pipeline moves traffic."
   }
 }

@@ -65,6 +65,10 @@ run "as_listed_and_scheduled" {
     error_message = "What only Google calls cannot be reached from outside."
   }
   assert {
+    condition     = alltrue([for one in google_cloudfunctions2_function.this : !contains(keys(one.service_config[0].environment_variables), "MIGRATE_ON_START")])
+    error_message = "Functions migrate by themselves where they get traffic at once."
+  }
+  assert {
     condition     = strcontains(google_cloudfunctions2_function.this["query"].service_config[0].environment_variables["GOOGLE_AUDIENCES"], "https://lcc-dev-query-123456789012.us-central1.run.app")
     error_message = "A function lets in tokens that are made for its own address."
   }

@@ -76,16 +76,3 @@ run "budget_is_wired_and_alerts_reach_people" {
     error_message = "Log lines are kept as long as is said."
   }
 }
-
-run "no_billing_account_no_budget" {
-  command = plan
-
-  variables {
-    billing_account = null
-  }
-
-  assert {
-    condition     = length(google_billing_budget.month) == 0
-    error_message = "Without a billing account there is no budget."
-  }
-}

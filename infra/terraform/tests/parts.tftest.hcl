@@ -48,8 +48,14 @@ run "nothing_idle_with_a_database_of_your_own" {
   command = plan
 
   variables {
-    database = { enabled = false }
-    secrets  = { DATABASE_URL = "database" }
+    database        = { enabled = false }
+    secrets         = { DATABASE_URL = "database" }
+    billing_account = null
+  }
+
+  assert {
+    condition     = length(google_billing_budget.month) == 0
+    error_message = "Without a billing account there is no budget."
   }
 
   assert {

@@ -49,6 +49,8 @@ run "every_field_is_named" {
     log_retention_days = 0
     trace_exporter     = "otlp"
     cost_center        = "Lending Desk"
+    github_repository  = "loan-collateral-check"
+    github_branch      = "a branch"
   }
 
   expect_failures = [
@@ -74,21 +76,25 @@ run "every_field_is_named" {
     var.log_retention_days,
     var.trace_exporter,
     var.cost_center,
+    var.github_repository,
+    var.github_branch,
   ]
 }
 
 # These look at other variables, and are not asked where those are wrong already.
-run "model_and_schedules_are_named" {
+run "what_goes_together_is_named" {
   command = plan
 
   variables {
-    model     = "api-key"
-    schedules = { query = "0 1 * * *" }
+    model             = "api-key"
+    schedules         = { query = "0 1 * * *" }
+    github_repository = "example/loan-collateral-check"
   }
 
   expect_failures = [
     var.model,
     var.schedules,
+    var.state_bucket,
   ]
 }
 
@@ -108,6 +114,7 @@ run "other_wrong_values" {
     network_range     = "10.0.0.0/30"
     audit_logs        = { retention_days = 0 }
     edge              = { requests_per_minute = 1 }
+    state_bucket      = "gs://example"
   }
 
   expect_failures = [
@@ -123,6 +130,7 @@ run "other_wrong_values" {
     var.network_range,
     var.audit_logs,
     var.edge,
+    var.state_bucket,
   ]
 }
 

@@ -40,6 +40,7 @@ FAILURE = """
     }
 """
 EXAMPLE = ["-var-file=dev.tfvars", "-var-file=example.tfvars.example"]
+PIPELINE = ["-var=github_repository=example/loan-collateral-check", "-var=state_bucket=example-lending-terraform"]
 
 
 def _text(name: str) -> str:
@@ -209,7 +210,7 @@ def test_an_apply_that_failed_half_way_is_finished_by_the_next_and_then_nothing_
     offline: str, checkout: Path
 ) -> None:
     _run(offline, checkout, "init", "-input=false", "-no-color")
-    apply = ["apply", "-auto-approve", "-input=false", "-no-color", *EXAMPLE]
+    apply = ["apply", "-auto-approve", "-input=false", "-no-color", *EXAMPLE, *PIPELINE]
     whole = _text("database.tf")
     (checkout / "database.tf").write_text(whole.replace("  lifecycle {\n", f"  lifecycle {{{FAILURE}", 1))
     _run(offline, checkout, *apply, expected=1)
@@ -218,7 +219,7 @@ def test_an_apply_that_failed_half_way_is_finished_by_the_next_and_then_nothing_
     assert "Apply complete!" in _run(offline, checkout, *apply)
     state = (checkout / "test.tfstate").read_text()
     assert 0 < begun < _count(json.loads(state))
-    again = _run(offline, checkout, "plan", "-detailed-exitcode", "-input=false", "-no-color", *EXAMPLE)
+    again = _run(offline, checkout, "plan", "-detailed-exitcode", *apply[2:])
     assert "No changes." in again
     assert "postgresql+psycopg://" not in state  # the secret is there, what it holds is not
     assert '"secret_data": "' not in state

@@ -4,6 +4,10 @@ mock_data "google_project" {
   defaults = { number = "123456789012" }
 }
 
+mock_data "google_cloud_run_v2_service" {
+  defaults = { template = [{ containers = [{ image = "us-central1-docker.pkg.dev/example-lending/lcc-dev-functions/mocked" }] }] }
+}
+
 mock_data "google_storage_project_service_account" {
   defaults = { member = "serviceAccount:storage@example-lending.iam.gserviceaccount.com" }
 }
@@ -63,4 +67,8 @@ mock_resource "google_compute_health_check" {
 
 mock_resource "google_compute_instance_template" {
   defaults = { self_link_unique = "https://www.googleapis.com/compute/v1/projects/example-lending/global/instanceTemplates/mocked?uniqueId=1" }
+}
+
+mock_resource "google_iam_workload_identity_pool" {
+  defaults = { name = "projects/123456789012/locations/global/workloadIdentityPools/lcc-dev-github" }
 }
