@@ -3,7 +3,7 @@
     python -m infra.kubernetes.release overlays/prod --registry registry.example.com/lending --tag 1.4.0
     kubectl apply -k infra/kubernetes/release/prod
 
-Every image of functions.json is named anew; to hold them to their bytes, put `digest: sha256:...` in place of a `newTag`.
+Every image of functions.json is named anew; `digest: sha256:...` in place of a `newTag` would hold one to its bytes.
 """
 
 import argparse
