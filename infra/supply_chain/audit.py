@@ -1,4 +1,5 @@
-"""The audit of what the project is made of: locks, known vulnerabilities, secrets, workflows, scripts.
+"""The audit of what the project is made of: locks, known vulnerabilities, secrets, workflows, scripts, and what
+is deployed: Terraform, images, Kubernetes objects.
 
     make audit                          # or .venv-audit/bin/python -m infra.supply_chain.audit
     make audit ADVISORIES=required      # fails as well when the advisory service does not answer
@@ -17,6 +18,7 @@ from pathlib import Path
 from infra.supply_chain.advisories import IGNORED, check_advisories, locked_packages, read_ignored, valid_today
 from infra.supply_chain.locks import LOCK_NAME, LooseRequirement, check_locks
 from infra.supply_chain.outcomes import Outcome, State
+from infra.supply_chain.rules import check_compose, check_dockerfiles, check_rules
 from infra.supply_chain.scripts import check_scripts
 from infra.supply_chain.secret_scan import ALLOWED, check_secrets, read_allowed
 from infra.supply_chain.tools import ROOT, ToolFailed, ToolMissing, repository_files
@@ -48,6 +50,9 @@ def checks(root: Path) -> Mapping[str, Check]:
         "scripts": lambda: check_scripts(root),
         "workflows": lambda: check_zizmor(root),
         "workflows' syntax": lambda: check_actionlint(root),
+        "Dockerfiles": lambda: check_dockerfiles(root),
+        "compose": lambda: check_compose(root),
+        "rules": lambda: check_rules(root),
         "secrets": lambda: check_secrets(root, read_allowed(ALLOWED.read_text(encoding="utf-8"))),
         "advisories": lambda: _advisories(root),
     }

@@ -1,4 +1,5 @@
-"""Where the tools of the audit are and how they are called: from an environment of their own, `.venv-audit`."""
+"""Where the tools of the audit are and how they are called: from environments of their own, `.venv-audit` and, for
+checkov, which holds back the packages of the others, `.venv-checkov`."""
 
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / ".venv-audit" / "bin"
+RULES_BIN = ROOT / ".venv-checkov" / "bin"
 HERE = Path(__file__).parent
 TIMEOUT_SECONDS = 300
 
@@ -21,9 +23,17 @@ class ToolFailed(Exception):
 
 def audit_tool(name: str) -> str:
     """The path of a tool of requirements-audit.txt; raises ToolMissing."""
-    path = BIN / name
+    return _installed(BIN / name)
+
+
+def rules_tool(name: str) -> str:
+    """The path of a tool of requirements-checkov.txt; raises ToolMissing."""
+    return _installed(RULES_BIN / name)
+
+
+def _installed(path: Path) -> str:
     if not path.exists():
-        raise ToolMissing(f"{name} (make audit installs it)")
+        raise ToolMissing(f"{path.name} (make audit installs it)")
     return str(path)
 
 

@@ -18,6 +18,14 @@ def audit_tools() -> Path:
 
 
 @pytest.fixture
+def rules_tools() -> Path:
+    """The folder of the tools of requirements-checkov.txt; as `audit_tools`."""
+    if not (tools.RULES_BIN.parent / ".installed").exists():
+        servers.missing("the rules of the audit (make audit installs them)")
+    return tools.RULES_BIN
+
+
+@pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """An empty git repository."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)

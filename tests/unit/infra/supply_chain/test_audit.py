@@ -9,7 +9,7 @@ import pytest
 from infra.supply_chain import audit, tools
 from infra.supply_chain.locks import LooseRequirement
 from infra.supply_chain.outcomes import Outcome, State, judged
-from infra.supply_chain.tools import ToolFailed, ToolMissing, audit_tool, repository_files, run
+from infra.supply_chain.tools import ToolFailed, ToolMissing, audit_tool, repository_files, rules_tool, run
 
 AWAY = Outcome(state=State.UNANSWERED, about="the advisory service cannot be reached")
 FOUND = Outcome(state=State.FAILED, about="2 files", findings=("README.md:1: AWS Access Key",))
@@ -71,7 +71,7 @@ def test_a_tool_that_breaks_down_fails_and_has_not_passed(error: Exception) -> N
 
 def test_each_part_of_the_supply_chain_is_looked_at() -> None:
     assert list(audit.checks(tools.ROOT)) == [
-        "locks", "scripts", "workflows", "workflows' syntax", "secrets", "advisories"
+        "locks", "scripts", "workflows", "workflows' syntax", "Dockerfiles", "compose", "rules", "secrets", "advisories"
     ]  # fmt: skip
 
 
@@ -83,6 +83,12 @@ def test_a_tool_of_the_audit_that_is_not_there_is_named(tmp_path: Path, monkeypa
     monkeypatch.setattr(tools, "BIN", tmp_path)
     with pytest.raises(ToolMissing, match="zizmor"):
         audit_tool("zizmor")
+
+
+def test_a_tool_of_the_rules_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "RULES_BIN", tmp_path)
+    with pytest.raises(ToolMissing, match="checkov"):
+        rules_tool("checkov")
 
 
 def test_a_tool_that_ends_in_no_answer_says_why() -> None:
