@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.kubernetes import knative as on_knative
+from infra.kubernetes.command_line import command_line
 from infra.kubernetes.external_secrets import external_secrets
 from infra.kubernetes.knative import knative
 from infra.kubernetes.listed import ListedFunction, load_functions
@@ -30,6 +31,7 @@ def written(functions: Sequence[ListedFunction]) -> Mapping[Path, str]:
     """Each file, and what it holds."""
     files: Mapping[str, Sequence[Object]] = {
         "foundation/generated/migration.yaml": migration(functions),
+        "foundation/generated/command_line.yaml": command_line(functions),
         "base/generated/functions.yaml": [thing for one in functions for thing in workload(one)],
         "base/generated/scaling.yaml": [thing for one in functions for thing in scaling(one)],
         "base/generated/schedules.yaml": schedules(functions),

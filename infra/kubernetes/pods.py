@@ -136,7 +136,7 @@ def take_key(image_name: str) -> Object:
         image_name,
         memory_mb=64,
         cpu=0.2,
-        args=["sh", "-ec", _TAKE_KEY],
+        command=["sh", "-ec", _TAKE_KEY],
         envFrom=[{"configMapRef": {"name": SETTINGS}}],
         volumeMounts=[
             {"name": "key", "mountPath": KEY_FOLDER},

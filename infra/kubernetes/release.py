@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from infra.kubernetes.command_line import IMAGE as COMMAND_LINE
 from infra.kubernetes.generate import FOLDER
 from infra.kubernetes.listed import ListedFunction, load_functions
 from infra.kubernetes.yaml_text import yaml_text
@@ -39,10 +40,8 @@ def release(functions: Sequence[ListedFunction], overlay: str, *, registry: str,
         raise CannotRelease("registry: must be HOST/PATH, as registry.example.com/lending")
     if not _TAG.fullmatch(tag) or tag == "latest":
         raise CannotRelease("tag: must be the exact tag of what was built, as 1.4.0")
-    images = [
-        {"name": f"loancheck/{one.dns_name}", "newName": f"{registry}/{one.dns_name}", "newTag": tag}
-        for one in functions
-    ]
+    names = [*(one.dns_name for one in functions), COMMAND_LINE]
+    images = [{"name": f"loancheck/{name}", "newName": f"{registry}/{name}", "newTag": tag} for name in names]
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
