@@ -63,7 +63,7 @@ lock: .venv/.uv ## Compile the locks from requirements*.in; UPGRADE="name ..." t
 	@$(COMPILE) $(SUPPLY)/requirements-uv.in -o $(SUPPLY)/requirements-uv.txt
 
 migration: .venv/.dev ## A new migration from the tables; NAME=what_changes.
-	@$(BIN)/python -m common.database.migrations "$(NAME)"
+	@$(BIN)/python -m common.database.migrations draft "$(NAME)"
 
 env-example: .venv/.installed ## .env.example from the settings.
 	@$(BIN)/loancheck settings > .env.example

@@ -11,6 +11,7 @@ from common.health_runs import Check, Fault, Finding
 from common.settings import Settings
 
 NOT_CONFIGURED = "not configured"
+BESIDE_INSTANCES = "kept by each instance that searches"
 KEEP_SECONDS = 60.0  # of what costs somebody something: a provider's quota, the database's time
 
 _PROBE = bytes(4_096)
@@ -19,12 +20,18 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """Where data lies; None: nowhere. `disk` is the folder whose disk holds what is kept here."""
+    """Where data lies; None: nowhere. `disk` is the folder whose disk holds what is kept here.
+
+    `migrates` is as `database_check` has it. Where `is_shared` is false, Chroma's folder may be another one for each
+    instance: that of a function that keeps no vectors is not there.
+    """
 
     database_url: str | None
     chroma_folder: Path | None
     chroma_url: str | None
     disk: Path | None
+    migrates: bool | None
+    is_shared: bool
 
 
 def configured_stores(settings: Settings) -> Stores:
@@ -36,6 +43,8 @@ def configured_stores(settings: Settings) -> Stores:
         chroma_folder=settings.data_dir / "chroma" if settings.chroma_url is None else None,
         chroma_url=settings.chroma_url,
         disk=settings.data_dir if is_own else file.parent if file is not None else None,
+        migrates=settings.migrate_on_start,
+        is_shared=not settings.is_production,
     )
 
 
@@ -45,6 +54,8 @@ def given_stores(db_path: Path | None, chromadb_path: Path | None) -> Stores:
         chroma_folder=chromadb_path,
         chroma_url=None,
         disk=db_path.absolute().parent if db_path is not None else chromadb_path,
+        migrates=None,
+        is_shared=True,
     )
 
 
@@ -70,9 +81,21 @@ def add_knowledge(checker: HealthChecker, stores: Stores) -> None:
         checker.add("knowledge", knowledge_check(stores.database_url), needed=False, keep_seconds=KEEP_SECONDS)
 
 
-def chroma_folder_check(folder: Path) -> Check:
-    """Whether Chroma's catalogue in `folder` can be read. Chroma itself is not opened, which takes half a second."""
-    return lambda: sqlite_readable(folder / "chroma.sqlite3")
+def chroma_folder_check(folder: Path, *, is_shared: bool = True) -> Check:
+    """Whether Chroma's catalogue in `folder` can be read. Chroma itself is not opened, which takes half a second.
+
+    Where the folder is not shared and holds none, vectors lie beside the instances that search and are not looked at:
+    those make them from the database.
+    """
+    catalogue = folder / "chroma.sqlite3"
+
+    def check() -> str | None:
+        if not is_shared and not catalogue.exists():
+            return BESIDE_INSTANCES
+        sqlite_readable(catalogue)
+        return None
+
+    return check
 
 
 def disk_check(folder: Path, min_free_mb: int) -> Check:
@@ -99,7 +122,8 @@ def _add_database(checker: HealthChecker, stores: Stores) -> None:
         checker.note("database", NOT_CONFIGURED)
         return
     kind = "postgresql" if sqlite_file(stores.database_url) is None else "sqlite"
-    checker.add("database", database_check(stores.database_url), needed=True, facts={"kind": kind})
+    check = database_check(stores.database_url, migrates=stores.migrates)
+    checker.add("database", check, needed=True, facts={"kind": kind})
 
 
 def _add_vector_index(checker: HealthChecker, stores: Stores, settings: Settings) -> None:
@@ -110,7 +134,7 @@ def _add_vector_index(checker: HealthChecker, stores: Stores, settings: Settings
         check = chroma_server_check(stores.chroma_url, token)
         checker.add("vector_index", check, needed=False, facts={"kind": "chroma server"})
     elif stores.chroma_folder is not None:
-        check = chroma_folder_check(stores.chroma_folder)
+        check = chroma_folder_check(stores.chroma_folder, is_shared=stores.is_shared)
         checker.add("vector_index", check, needed=False, facts={"kind": "chroma on disk"})
     else:
         checker.note("vector_index", NOT_CONFIGURED)

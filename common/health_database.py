@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote
 
 from common.health_runs import Check, Fault, Finding
+from common.health_schema import Ask, check_schema
 from common.settings import InvalidSettings
 
 if TYPE_CHECKING:
@@ -43,14 +44,16 @@ def sqlite_file(url: str) -> Path | None:
     return Path(rest.partition("?")[0]) if scheme in {"sqlite", "sqlite+pysqlite"} and rest else None
 
 
-def database_check(url: str) -> Check:
-    """Whether the database behind an SQLAlchemy URL can be read and written.
+def database_check(url: str, *, migrates: bool | None = None) -> Check:
+    """Whether the database behind an SQLAlchemy URL can be read and written, and its schema be used.
+
+    `migrates` is as `common.health_schema.check_schema` has it; None: whatever tables there are, they are not ours.
 
     Raises:
         InvalidSettings: it is neither SQLite's nor PostgreSQL's.
     """
     file = sqlite_file(url)
-    return sqlite_check(file) if file is not None else _postgresql_check(_parameters(url))
+    return sqlite_check(file, migrates) if file is not None else _postgresql_check(_parameters(url), migrates)
 
 
 def knowledge_check(url: str) -> Check:
@@ -63,11 +66,13 @@ def knowledge_check(url: str) -> Check:
     return _sqlite_counts(file) if file is not None else _postgresql_counts(_parameters(url))
 
 
-def sqlite_check(file: Path) -> Check:
-    """Whether a database file can be read and written; another one's long transaction makes it degraded."""
+def sqlite_check(file: Path, migrates: bool | None = None) -> Check:
+    """Whether a database file can be read and written, and used; another one's long transaction makes it degraded."""
 
     def check() -> None:
         with _sqlite(file, "rw") as connection:
+            if migrates is not None:
+                check_schema(_sqlite_tables(connection), _row_of(connection), migrates=migrates)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -92,7 +97,7 @@ def sqlite_readable(file: Path) -> None:
 def _sqlite_counts(file: Path) -> Check:
     def check() -> Finding | str:
         with _sqlite(file, "ro") as connection:
-            if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'chunks'").fetchone() == (0,):
+            if not _sqlite_tables(connection)("chunks"):
                 return "no tables yet"
             return _counted(connection.execute(_COUNTS).fetchone())
 
@@ -141,8 +146,10 @@ def _queried(query: str | None) -> dict[str, str]:
     return {name: ",".join(values) for name, values in given.items()}
 
 
-def _postgresql_check(parameters: Mapping[str, str]) -> Check:
+def _postgresql_check(parameters: Mapping[str, str], migrates: bool | None) -> Check:
     def check(connection: "psycopg.Connection[Any]") -> None:
+        if migrates is not None:
+            check_schema(_postgresql_tables(connection), _row_of(connection), migrates=migrates)
         if connection.execute("SHOW transaction_read_only").fetchone() != ("off",):  # as a standby is
             raise Fault("cannot be written")
 
@@ -152,7 +159,7 @@ def _postgresql_check(parameters: Mapping[str, str]) -> Check:
 def _postgresql_counts(parameters: Mapping[str, str]) -> Check:
     def check(connection: "psycopg.Connection[Any]") -> Finding | str:
         connection.execute(f"SET statement_timeout = {_STATEMENT_MS}")
-        if connection.execute("SELECT to_regclass('chunks')").fetchone() == (None,):
+        if not _postgresql_tables(connection)("chunks"):
             return "no tables yet"
         return _counted(connection.execute(_COUNTS).fetchone())
 
@@ -175,6 +182,19 @@ def _on_postgresql(
             raise Fault("not reachable") from None
 
     return check
+
+
+def _row_of(connection: "sqlite3.Connection | psycopg.Connection[Any]") -> Ask:
+    return lambda query: connection.execute(query).fetchone()
+
+
+def _sqlite_tables(connection: sqlite3.Connection) -> Callable[[str], bool]:
+    query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+    return lambda name: bool(connection.execute(query, (name,)).fetchone()[0])
+
+
+def _postgresql_tables(connection: "psycopg.Connection[Any]") -> Callable[[str], bool]:
+    return lambda name: connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() != (None,)
 
 
 def _counted(row: Any) -> Finding:

@@ -221,6 +221,11 @@ class Settings(Described):
         description="SQLAlchemy URL, as in postgresql+psycopg://user:password@host/name. "
         "Without it: SQLite in DATA_DIR/database/loan_collateral.db.",
     )
+    migrate_on_start: bool = setting(
+        True,
+        description="Whether a function brings the database's schema up at its first use. false: a deploy runs "
+        "`python -m common.database.migrations upgrade` before; on an older schema all is refused until then (503).",
+    )
     chroma_url: str | None = setting(
         None, description="URL of a Chroma server. Without it: Chroma on disk in DATA_DIR/chroma."
     )

@@ -1,4 +1,4 @@
-"""The command line: `loancheck run | migrate | ingest | ask | doctor | keys | audit | data | cost | ...`."""
+"""The command line: `loancheck run | migrate | ingest | ask | doctor | keys | audit | data | cost | deploy | ...`."""
 
 import sys
 import traceback
@@ -13,7 +13,7 @@ from common.logging import frames_of, setup_logging
 from common.problems import AssistantError
 from common.security.principal import DEFAULT_TENANT
 from common.settings import InvalidSettings, settings
-from local import auditing, costing, data_rights, keys, saving
+from local import auditing, costing, data_rights, deploying, keys, saving
 from local.printable import on_one_line, printable
 from local.refusal import Refused
 
@@ -36,6 +36,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(auditing.app, name="audit")
 app.add_typer(data_rights.app, name="data")
 app.add_typer(costing.app, name="cost")
+app.add_typer(deploying.app, name="deploy")
 costing.app.command("savings")(saving.savings_command)
 app.command("savings", hidden=True)(saving.savings_command)  # the same, for whoever looks for it here
 
@@ -49,14 +50,26 @@ def run() -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database to the newest schema."""
-    from common.database import engine as database
+def migrate(
+    to: Annotated[str | None, typer.Option(help="Version to go to, up or down; else the newest.", metavar="N")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Also where that deletes what is stored.")] = False,
+) -> None:
+    """Bring the database to the newest schema, or to a version by its number.
+
+    Exit code 0: it is there. 2: it cannot be brought there, or only with --yes.
+    """
+    from common.database import moving
+    from common.database.engine import create_engine_for
     from local.state import check_writable
 
     check_writable(settings().data_dir)
-    changed = database.migrate(database.create_engine_for(settings().database_location()))
-    _say("The database is migrated." if changed else "The database is at the newest version already.")
+    engine = create_engine_for(settings().database_location())
+    try:
+        _say(str(moving.upgrade(engine) if to is None else moving.move(engine, to, may_lose=yes)))
+    except moving.CannotMove as error:
+        raise Refused(str(error)) from None
+    finally:
+        engine.dispose()
 
 
 @app.command()
@@ -161,11 +174,13 @@ def _in_one_line(error: Exception) -> str:
         return str(error)
     from sqlalchemy.exc import SQLAlchemyError
 
-    from common.database.engine import DatabaseUnavailable
+    from common.database.engine import DatabaseBehind, DatabaseUnavailable
     from common.database.schema import DatabaseTooNew
 
     if isinstance(error, DatabaseTooNew):
         return str(error)
+    if isinstance(error, DatabaseBehind):
+        return f"{error.title}. {error.detail}"
     if isinstance(error, SQLAlchemyError):  # its words may hold the address and the statement
         reason = error.__cause__ if isinstance(error, DatabaseUnavailable) else error
         return f"the database cannot be used ({type(reason).__name__}): check DATABASE_URL and DATA_DIR"

@@ -10,8 +10,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from common.database.schema import alembic_config, is_current
+from common.database.schema import DatabaseTooNew, alembic_config, is_current, version_of
+from common.database.schema_versions import known_versions
 from common.database.telemetry import observe
+from common.logging import component_logger
 from common.once import once
 from common.problems import Unavailable
 from common.settings import InvalidSettings, settings
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 5
 SQLITE_BUSY_SECONDS = 15  # a writer waits this long for another one before it gives up
 MIGRATION_LOCK = 0x10A2C0  # any number, as long as all instances use the same one
+# A migration that waits for a table makes all wait that come after it. Rather than that it gives up, and is run again.
+TABLE_WAIT_SECONDS = 10
+
+log = component_logger("database")
 
 _READ = "loan_collateral_read"
 _WRITE = "loan_collateral_write"
@@ -50,17 +56,42 @@ class DatabaseUnavailable(Unavailable, SQLAlchemyError):
     title = "The database is not available"
 
 
+class DatabaseBehind(DatabaseUnavailable):
+    """The schema is older than this program, which is not to migrate it (MIGRATE_ON_START is false)."""
+
+    type = "/problems/database-behind"
+    title = "The database's schema is behind this program"
+
+    def __init__(self, found: str | None) -> None:
+        """`found` is the schema's version; None: there is none yet."""
+        super().__init__(
+            f"It is at version {found or 'none'}, and needed is {known_versions()[-1]}: "
+            "python -m common.database.migrations upgrade"
+        )
+
+
 @once
 def engine() -> Engine:
     """This instance's engine, on a schema that this program can run on; see `migrate`.
 
-    Made on first use, so that a forked worker never inherits open connections.
+    Made on first use, so that a forked worker never inherits open connections. What goes wrong is not kept: the next
+    use tries again, and finds a schema that was brought up meanwhile.
 
     Raises:
         InvalidSettings, DatabaseTooNew, DatabaseUnavailable: as `create_engine_for` and `migrate`.
+        DatabaseBehind: as `check_schema`, where MIGRATE_ON_START is false.
     """
     made = create_engine_for(settings().database_location())
-    migrate(made)
+    try:
+        if settings().migrate_on_start:
+            migrate(made)
+        else:
+            check_schema(made)
+    except Exception as error:
+        made.dispose()
+        if isinstance(error, (DatabaseBehind, DatabaseTooNew)):
+            _tell_once(getattr(error, "detail", None) or str(error))
+        raise
     return made
 
 
@@ -135,9 +166,7 @@ def migrate(engine: Engine) -> bool:
     with read(engine) as connection:
         if is_current(connection):
             return False
-    with write(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    with migrating(engine) as connection:
         if is_current(connection):  # another process did it while this one waited for the lock
             return False
         from alembic import command
@@ -148,10 +177,44 @@ def migrate(engine: Engine) -> bool:
     return True
 
 
+@contextmanager
+def migrating(engine: Engine) -> Iterator[Connection]:
+    """A transaction that changes the schema: of all processes one at a time.
+
+    Raises:
+        DatabaseUnavailable: as `write`; or others have held a table for `TABLE_WAIT_SECONDS`.
+    """
+    with write(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_WAIT_SECONDS}s'"))
+        yield connection
+
+
+def check_schema(engine: Engine) -> None:
+    """
+    Raises:
+        DatabaseBehind: the schema is older than this program.
+        DatabaseTooNew, DatabaseUnavailable: as `migrate`.
+    """
+    with read(engine) as connection:
+        if not is_current(connection):
+            raise DatabaseBehind(version_of(connection))
+
+
 def empty_log(engine: Engine) -> None:
     """Move SQLite's write-ahead log into its file and cut it to nothing, where no other process is reading."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+_told: set[str] = set()
+
+
+def _tell_once(reason: str) -> None:
+    if reason not in _told:
+        _told.add(reason)
+        log.error("database.unusable", reason=reason)
 
 
 def _span(name: str, engine: Engine) -> AbstractContextManager[Span]:

@@ -1,14 +1,14 @@
-"""Which schema a database has, which ones this program knows, and whether the two go together."""
+"""The schema that a database has: its version, the programs that it takes, and Alembic on it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
+from common.database import schema_versions
+from common.database.schema_versions import known_versions, standing
+
 if TYPE_CHECKING:
     from alembic.config import Config
-
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class DatabaseTooNew(Exception):
@@ -26,11 +26,6 @@ class DatabaseTooNew(Exception):
         self.newest_known = newest_known
 
 
-def known_versions() -> tuple[str, ...]:
-    """Schema versions that this program knows, oldest first: the numbers that the migrations' file names start with."""
-    return tuple(sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
-
-
 def version_of(connection: Connection) -> str | None:
     """The version that the schema has; None where there is none yet."""
     if not inspect(connection).has_table("alembic_version"):
@@ -42,18 +37,31 @@ def version_of(connection: Connection) -> str | None:
 def is_current(connection: Connection) -> bool:
     """Whether this program can run on the schema as it is: of its newest version, or of a newer one that says so.
 
-    A newer one is there while a new revision takes over, and after a step back to this one.
-
     Raises:
         DatabaseTooNew: the schema is of a version that this program does not know and that is not made for it.
     """
-    found, known = version_of(connection), known_versions()
-    if found is None or found in known:
-        return found == known[-1]
-    oldest = _oldest_program(connection)
-    if oldest is None or oldest > known[-1] or found < known[-1]:
-        raise DatabaseTooNew(found=found, newest_known=known[-1], oldest_program=oldest)
-    return True
+    found = version_of(connection)
+    oldest = None if found is None or found in known_versions() else oldest_program_of(connection)
+    stands = standing(found, oldest)
+    if stands == "too new":
+        assert found is not None
+        raise DatabaseTooNew(found=found, newest_known=known_versions()[-1], oldest_program=oldest)
+    return stands == "current"
+
+
+def oldest_program_of(connection: Connection) -> str | None:
+    """Programs whose newest version is this one or a later one can run on the schema; None: it does not say."""
+    if not inspect(connection).has_table("schema_support"):
+        return None
+    found: str | None = connection.execute(text("SELECT oldest_program FROM schema_support")).scalar()
+    return found
+
+
+def state_oldest_program(connection: Connection, oldest_program: str) -> None:
+    """Write down what `oldest_program_of` is to tell from now on."""
+    connection.execute(text("DELETE FROM schema_support"))
+    row = {"oldest": oldest_program}
+    connection.execute(text("INSERT INTO schema_support (id, oldest_program) VALUES (1, :oldest)"), row)
 
 
 def alembic_config(connection: Connection) -> "Config":
@@ -61,15 +69,7 @@ def alembic_config(connection: Connection) -> "Config":
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(schema_versions.MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     return config
-
-
-def _oldest_program(connection: Connection) -> str | None:
-    """Programs whose newest known version is this one or a later one can run on the schema; None: it does not say."""
-    if not inspect(connection).has_table("schema_support"):
-        return None
-    oldest: str | None = connection.execute(text("SELECT oldest_program FROM schema_support")).scalar()
-    return oldest

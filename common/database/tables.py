@@ -73,6 +73,14 @@ chunks = Table(
     sqlite_autoincrement=True,  # a number never comes again, so a full-text hit cannot point at another chunk
 )
 
+# One row: which programs the schema takes; see `common.database.schema_versions`. Migrating writes it.
+schema_support = Table(
+    "schema_support",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("oldest_program", String(32), nullable=False),
+)
+
 # What searches filter by: the document's metadata as text, so that both databases and Chroma compare alike.
 document_attributes = Table(
     "document_attributes",
@@ -266,7 +274,7 @@ cloud_budgets = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# Notices to people, kept until they are delivered.
+# Notices to people. A key that is kept is not told of a second time, so they stay long after they were delivered.
 notices = Table(
     "notices",
     metadata,
@@ -275,7 +283,7 @@ notices = Table(
     Column("payload", Text, nullable=False),  # JSON
     Column("created_at", UtcDateTime, nullable=False),
     Column("claimed_at", UtcDateTime),  # by the process that is delivering it
-    Column("sent_at", UtcDateTime),
+    Column("sent_at", UtcDateTime, index=True),  # from when on retention counts
     Column("attempts", Integer, nullable=False),
     Column("last_error", String(64)),
 )

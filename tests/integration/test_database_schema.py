@@ -15,11 +15,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
-from common.database import schema as module
-from common.database.engine import create_engine_for, migrate, read, write
-from common.database.migrations.__main__ import draft
+from common.database import engine as engine_module
+from common.database import schema_versions
+from common.database.engine import DatabaseUnavailable, create_engine_for, migrate, read, write
 from common.database.migrations.compare import include_object
-from common.database.schema import MIGRATIONS, DatabaseTooNew, alembic_config, known_versions
+from common.database.migrations.drafting import draft
+from common.database.moving import CannotMove, move
+from common.database.schema import DatabaseTooNew, alembic_config, oldest_program_of, version_of
+from common.database.schema_versions import MIGRATIONS, known_versions
 from common.database.tables import knowledge_state, metadata
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +104,7 @@ def test_a_database_of_a_newer_program_is_left_alone(database: Engine, oldest_pr
     assert ("programs from version 9998 on" in str(refused.value)) is (oldest_program is not None)
 
 
-@pytest.mark.parametrize("oldest_program", ["0003", known_versions()[-1]])
+@pytest.mark.parametrize("oldest_program", known_versions()[-2:])
 def test_a_newer_schema_that_takes_this_program_is_used_as_it_is(database: Engine, oldest_program: str) -> None:
     made_newer(database, oldest_program=oldest_program)
     assert migrate(database) is False
@@ -115,6 +118,71 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database: Engine) ->
     with pytest.raises(DBAPIError, match="already exists"):
         migrate(empty_database)
     assert tables(empty_database) == {"turns"}
+
+
+def stated_oldest_program(engine: Engine) -> str | None:
+    with read(engine) as connection:
+        return oldest_program_of(connection)
+
+
+def test_the_schema_says_which_programs_it_takes_as_its_newest_migration_states_it(database: Engine) -> None:
+    with read(database) as connection:
+        newest = ScriptDirectory.from_config(alembic_config(connection)).get_revision(known_versions()[-1])
+    assert stated_oldest_program(database) == newest.module.oldest_program
+
+
+def test_a_step_down_restores_what_the_version_below_states(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_database: Engine
+) -> None:
+    copy = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, copy)
+    monkeypatch.setattr(schema_versions, "MIGRATIONS", copy)
+    newest = known_versions()[-1]
+    (copy / "versions" / "9998_contract.py").write_text(
+        f'revision = "9998"\ndown_revision = "{newest}"\noldest_program = "9998"\n'
+        'downgrade_loses = ""\n'
+        "def upgrade(): pass\ndef downgrade(): pass\n"
+    )
+    migrate(empty_database)
+    assert stated_oldest_program(empty_database) == "9998"
+    assert str(move(empty_database, newest, may_lose=False)) == f"The schema went from version 9998 to {newest}."
+    assert stated_oldest_program(empty_database) == "0003"
+
+
+@pytest.mark.servers
+def test_a_migration_gives_up_rather_than_hold_up_those_who_come_after_it(
+    postgresql_database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "TABLE_WAIT_SECONDS", 1)
+    move(postgresql_database, "0003", may_lose=False)
+    with write(postgresql_database) as connection:
+        connection.execute(text("LOCK TABLE notices IN ROW EXCLUSIVE MODE"))  # as a long write holds it
+        with pytest.raises(DatabaseUnavailable):
+            migrate(postgresql_database)
+    assert migrate(postgresql_database) is True
+
+
+@pytest.mark.parametrize("version", ["", "4", "9999", "head"])
+def test_a_version_that_this_program_does_not_know_is_nowhere_to_go(database: Engine, version: str) -> None:
+    with pytest.raises(CannotMove, match=f"no version '{version}'; known are 0001, "):
+        move(database, version, may_lose=True)
+
+
+def test_what_a_step_down_deletes_is_said_and_asked_for(database: Engine) -> None:
+    with pytest.raises(CannotMove, match=r"from \d+ to 0002 deletes budgets, .*--yes"):
+        move(database, "0002", may_lose=False)
+    with read(database) as connection:
+        assert version_of(connection) == known_versions()[-1]
+    move(database, "0002", may_lose=True)
+    assert "ledger_days" not in tables(database)
+    move(database, known_versions()[-1], may_lose=False)
+    assert differences(database) == []
+
+
+def test_a_schema_is_not_taken_down_by_a_program_that_is_older(database: Engine) -> None:
+    made_newer(database, oldest_program="0003")
+    with pytest.raises(CannotMove, match=r"version 9999.*by the newer program"):
+        move(database, "0003", may_lose=True)
 
 
 def test_all_migrations_go_down_and_up_again(database: Engine) -> None:
@@ -135,7 +203,7 @@ def test_file_names_tell_the_versions_in_the_order_that_alembic_runs_them(sqlite
 def test_the_next_migration_is_drafted_with_the_next_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     copy = tmp_path / "100% migrations"  # Alembic's configuration treats % as special
     shutil.copytree(MIGRATIONS, copy)
-    monkeypatch.setattr(module, "MIGRATIONS", copy)
+    monkeypatch.setattr(schema_versions, "MIGRATIONS", copy)
     draft("Add nothing at all")
     before, added = known_versions()[-2:]
     assert int(added) == int(before) + 1

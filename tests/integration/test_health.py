@@ -16,6 +16,8 @@ import pytest
 from functions_framework import create_app as untyped_create_app
 from werkzeug.test import Client
 
+from common.database.engine import create_engine_for, migrate
+from common.database.moving import move
 from common.settings import load_settings
 from functions.health import answers, details
 from tests import servers
@@ -135,6 +137,23 @@ def test_a_database_that_is_locked_for_writers_is_degraded_and_ready(health: Hea
         assert health.ask("/health/ready")[0] == 200
         writer.execute("ROLLBACK")
     assert health.component("database") == {"status": "healthy", "detail": None}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+def test_a_schema_that_waits_for_its_migration_is_not_ready_until_then(
+    health: Health, request: pytest.FixtureRequest, database_file: Path, kind: str
+) -> None:
+    url = f"sqlite:///{database_file}" if kind == "sqlite" else request.getfixturevalue("postgresql_url")
+    engine = create_engine_for(url)
+    move(engine, "0003", may_lose=False)
+    health.configure(database_url=url, migrate_on_start=False)
+    code, body = health.ask("/health/ready")
+    database = {name: body["components"]["database"][name] for name in ("status", "detail")}
+    assert (code, database) == (503, {"status": "unhealthy", "detail": "schema is behind"})
+    assert health.ask("/health")[0] == 503
+    migrate(engine)
+    assert health.ask("/health/ready")[0] == 200
+    engine.dispose()
 
 
 @pytest.mark.servers

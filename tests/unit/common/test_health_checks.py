@@ -120,6 +120,21 @@ def test_a_catalogue_of_chromas_that_can_be_read_is_no_fault(folder: Path, migra
     assert chroma_folder_check(folder)() is None
 
 
+def test_a_missing_catalogue_is_a_fault_where_all_functions_share_a_folder(folder: Path) -> None:
+    index = components(load_settings(data_dir=folder))["vector_index"]
+    assert (index.status, index.detail) == ("unhealthy", "not there")
+
+
+def test_in_production_vectors_may_lie_beside_other_instances_than_this_one(folder: Path) -> None:
+    settings = load_settings(data_dir=folder, environment="production")
+    index = components(settings)["vector_index"]
+    assert (index.status, index.detail) == ("healthy", "kept by each instance that searches")
+    (folder / "chroma").mkdir()
+    (folder / "chroma" / "chroma.sqlite3").write_bytes(b"no database at all. " * 1_000)
+    index = components(settings)["vector_index"]
+    assert (index.status, index.detail) == ("unhealthy", "damaged")
+
+
 def test_a_disk_with_room_tells_how_much_and_leaves_nothing_behind(folder: Path) -> None:
     finding = disk_check(folder, 1)()
     assert finding is not None

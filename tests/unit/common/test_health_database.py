@@ -59,6 +59,42 @@ def test_a_database_that_can_be_written_is_no_fault_and_stays_as_it_was(file: Pa
         assert connection.execute("PRAGMA user_version").fetchone() == (7,)
 
 
+def schema_of(file: Path, version: str | None, oldest_program: str | None = None) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM alembic_version")
+        if version is not None:
+            connection.execute("INSERT INTO alembic_version VALUES (?)", (version,))
+        connection.execute("DELETE FROM schema_support")
+        if oldest_program is not None:
+            connection.execute("INSERT INTO schema_support VALUES (1, ?)", (oldest_program,))
+
+
+@pytest.mark.parametrize("version", [None, "0001"])
+def test_an_older_schema_is_a_fault_where_nobody_brings_it_up(file: Path, version: str | None) -> None:
+    schema_of(file, version)
+    url = f"sqlite:///{file}"
+    assert database_check(url, migrates=True)() is None
+    with pytest.raises(Fault, match="schema is behind") as caught:
+        database_check(url, migrates=False)()
+    assert caught.value.status == "unhealthy"
+
+
+@pytest.mark.parametrize("migrates", [True, False])
+def test_a_newer_schema_is_a_fault_unless_it_takes_this_program(file: Path, migrates: bool) -> None:
+    check = database_check(f"sqlite:///{file}", migrates=migrates)
+    assert check() is None
+    schema_of(file, "9999", oldest_program="0004")
+    assert check() is None
+    schema_of(file, "9999", oldest_program="9998")
+    with pytest.raises(Fault, match="schema is too new"):
+        check()
+
+
+def test_whose_schema_a_database_has_does_not_matter_where_it_was_given_by_path(file: Path) -> None:
+    schema_of(file, "9999")
+    assert database_check(f"sqlite:///{file}")() is None
+
+
 def test_a_file_that_is_gone_is_not_there_and_is_not_made(tmp_path: Path) -> None:
     file = tmp_path / "loans.db"
     with pytest.raises(Fault, match="not there") as caught:

@@ -7,6 +7,7 @@ from common.database.columns import ExactDecimal, UtcDateTime
 
 revision = "0001"
 down_revision = None
+downgrade_loses = "everything that is stored"
 
 FULL_TEXT = {
     "sqlite": ["CREATE VIRTUAL TABLE chunk_search USING fts5(context, tokenize = 'porter unicode61')"],

@@ -14,6 +14,7 @@ from common.database.columns import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
+downgrade_loses = "what is not the tenant default's, the words of all turns, API keys and the audit"
 
 TENANT = sa.String(length=64)
 PRINCIPAL = sa.String(length=128)

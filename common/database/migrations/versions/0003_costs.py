@@ -13,6 +13,7 @@ from common.database.columns import CurrencyAmount, ExactDecimal, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
+downgrade_loses = "budgets, notices, report runs, answer facts and what the ledger says of lanes, routes and reversals"
 
 QUERY = "POST /api/query"
 DOCUMENTS = "POST /api/documents"
