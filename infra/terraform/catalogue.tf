@@ -74,6 +74,10 @@ resource "terraform_data" "functions_list" {
       error_message = "functions.json: must be JSON with a list of functions, each with its name, source and entry_point."
     }
     precondition {
+      condition     = length(local.listed) == 0 || contains(local.listed[*].name, "health")
+      error_message = "functions.json: name must be health for one of them: its address is watched, and what no path of the edge leads to goes there."
+    }
+    precondition {
       condition     = length(distinct(local.listed[*].name)) == length(local.listed)
       error_message = "functions.json: name must be different for each function."
     }

@@ -181,7 +181,7 @@ resource "google_monitoring_alert_policy" "this" {
 # /health is 503 where nothing can be answered, and says "degraded" with a 200 where some part is away.
 
 locals {
-  health_host = var.edge.enabled ? var.edge.host : trimprefix(local.functions["health"].url, "https://")
+  health_host = var.edge.enabled ? var.edge.host : trimprefix(try(local.functions["health"].url, ""), "https://") # catalogue.tf wants it there
 }
 
 resource "google_monitoring_uptime_check_config" "health" {

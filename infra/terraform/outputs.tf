@@ -39,7 +39,7 @@ output "source_archive" {
 }
 
 output "idle_usd_per_month" {
-  description = "What the parts that are on cost while nobody asks, at list prices of a tier 1 region and at their smallest size; functions themselves cost nothing then."
+  description = "What the parts that are on cost while nobody asks, at list prices of a tier 1 region and at their smallest size; functions cost nothing then unless min_instances keeps some ready."
   value       = local.idle_usd
 }
 
