@@ -36,14 +36,14 @@ def written(functions: Sequence[ListedFunction]) -> Mapping[Path, str]:
         "base/generated/scaling.yaml": [thing for one in functions for thing in scaling(one)],
         "base/generated/schedules.yaml": schedules(functions),
         "base/generated/network.yaml": policies(),
-        "routes/generated/routes.yaml": routes(functions),
-        "monitoring/generated/scraping.yaml": [scraping()],
-        "monitoring/generated/rules.yaml": [rules()],
-        "external_secrets/generated/secrets.yaml": external_secrets(functions),
+        "addons/routes/generated/routes.yaml": routes(functions),
+        "addons/monitoring/generated/scraping.yaml": [scraping()],
+        "addons/monitoring/generated/rules.yaml": [rules()],
+        "addons/external_secrets/generated/secrets.yaml": external_secrets(functions),
         "overlays/prod/generated/scaling.yaml": for_people(functions),
-        "knative/generated/functions.yaml": [thing for one in functions for thing in knative(one)],
-        "knative/generated/schedules.yaml": schedules(functions, on_knative.address),
-        "knative/generated/network.yaml": policies(on_knative.CALLERS),
+        "overlays/knative/generated/functions.yaml": [thing for one in functions for thing in knative(one)],
+        "overlays/knative/generated/schedules.yaml": schedules(functions, on_knative.address),
+        "overlays/knative/generated/network.yaml": policies(on_knative.CALLERS),
     }
     return {FOLDER / name: yaml_text(things) for name, things in files.items()}
 

@@ -1,7 +1,7 @@
 """Writes what an overlay is with a registry's images of one version: that is what gets applied.
 
     python -m infra.kubernetes.release overlays/prod --registry registry.example.com/lending --tag 1.4.0
-    kubectl apply -k infra/kubernetes/release/prod
+    kubectl apply -k infra/kubernetes/releases/prod
 
 Every image of functions.json is named anew; `digest: sha256:...` in place of a `newTag` would hold one to its bytes.
 """
@@ -48,12 +48,12 @@ def release(functions: Sequence[ListedFunction], overlay: str, *, registry: str,
         "bases": [f"../../{overlay}"],
         "images": images,
     }
-    return FOLDER / "release" / Path(overlay).name / "kustomization.yaml", yaml_text([kustomization], by="release")
+    return FOLDER / "releases" / Path(overlay).name / "kustomization.yaml", yaml_text([kustomization], by="release")
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overlay", help="overlays/dev, overlays/prod or knative")
+    parser.add_argument("overlay", help="overlays/dev, overlays/prod or overlays/knative")
     parser.add_argument("--registry", required=True, help="HOST/PATH that images are pushed below")
     parser.add_argument("--tag", required=True, help="of all images")
     given = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ from tests.servers import installed
 
 Object = dict[str, Any]  # Any: as YAML has it
 
-APPLIED = ("overlays/dev", "overlays/prod", "knative")
+APPLIED = ("overlays/dev", "overlays/prod", "overlays/knative")
 POD_OWNERS = ("Deployment", "StatefulSet", "Job", "CronJob", "Service")
 
 
@@ -37,13 +37,15 @@ def named(name: str, kind: str) -> dict[str, Object]:
     return {
         one["metadata"]["name"]: one
         for one in rendered(name)
-        if one["kind"] == kind and not (kind == "Service" and "knative" in one["apiVersion"])
+        if one["kind"] == kind and not (kind == "Service" and "overlays/knative" in one["apiVersion"])
     }
 
 
 def of_knative() -> dict[str, Object]:
     return {
-        one["metadata"]["name"]: one for one in rendered("knative") if one["apiVersion"] == "serving.knative.dev/v1"
+        one["metadata"]["name"]: one
+        for one in rendered("overlays/knative")
+        if one["apiVersion"] == "serving.knative.dev/v1"
     }
 
 

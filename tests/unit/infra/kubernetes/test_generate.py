@@ -41,7 +41,7 @@ def entry(**fields: object) -> dict[str, Any]:
 
 def objects(files: dict[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
     return {
-        (Path(name).parts[0], f"{one['kind']} {one['metadata']['name']}"): one
+        (Path(name).parts[-3], f"{one['kind']} {one['metadata']['name']}"): one
         for name, text in files.items()
         for one in yaml.load_all(text, yaml.CSafeLoader)
     }
@@ -72,7 +72,7 @@ def test_a_function_that_is_added_to_the_list_gets_all_that_a_function_has(tmp_p
         ("knative", "CronJob tax-check"),
         ("knative", "Service tax-check"),
         ("knative", "ServiceAccount tax-check"),
-        ("overlays", "HorizontalPodAutoscaler tax-check"),
+        ("prod", "HorizontalPodAutoscaler tax-check"),
         ("routes", "HTTPRoute tax-check"),
     ]
     assert {name for name in before if before[name] != after[name]} == set()
@@ -81,7 +81,7 @@ def test_a_function_that_is_added_to_the_list_gets_all_that_a_function_has(tmp_p
 def test_a_function_that_only_the_clock_calls_is_not_reached_from_outside(tmp_path: Path) -> None:
     quiet = entry(trigger="scheduler", callers="google", schedule={"cron": "0 4 * * *", "path": "/api/tax"})
     files = {str(path.relative_to(FOLDER)): text for path, text in written(listed(tmp_path, quiet, keep=False)).items()}
-    assert "tax-check" not in files["routes/generated/routes.yaml"]
+    assert "tax-check" not in files["addons/routes/generated/routes.yaml"]
     _, deployment, _ = yaml.safe_load_all(files["base/generated/functions.yaml"])
     assert "from-gateway" not in deployment["spec"]["template"]["metadata"]["labels"]
 
@@ -162,7 +162,7 @@ def rules_of(name: str) -> list[dict[str, Any]]:
 
 
 def test_the_rules_of_the_operator_are_those_of_prometheus_and_pass_its_own_check(tmp_path: Path) -> None:
-    spec = yaml.safe_load((FOLDER / "monitoring" / "generated" / "rules.yaml").read_text())["spec"]
+    spec = yaml.safe_load((FOLDER / "addons" / "monitoring" / "generated" / "rules.yaml").read_text())["spec"]
     expected = [*rules_of("recordings.yml"), *rules_of("alerts.yml")]
     assert [group["name"] for group in spec["groups"]] == [group["name"] for group in expected]
     for group, original in zip(spec["groups"], expected, strict=True):
