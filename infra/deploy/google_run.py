@@ -4,6 +4,7 @@ Reads and writes are tried again where the API is busy or away, and written only
 somebody else was faster, it is read again and decided anew. Source: https://cloud.google.com/run/docs/reference/rest/v2
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _PASSING = (
 )  # fmt: skip
 _LATEST_TYPE = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 _REVISION_TYPE = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
+_ASKED = re.compile(r"^[A-Z]+ https?://\S+: ")  # what the client puts before the API's own words
 _SUCCEEDED = run_v2.Condition.State.CONDITION_SUCCEEDED
 _FAILED = run_v2.Condition.State.CONDITION_FAILED
 
@@ -180,7 +182,7 @@ class GoogleRun:
 def _in_words(error: BaseException | None) -> str:
     if isinstance(error, exceptions.GoogleAPICallError):
         code = int(error.code) if error.code is not None else error.grpc_status_code
-        return f"{code} {' '.join(str(error.message).split())}"
+        return f"{code} {_ASKED.sub('', ' '.join(str(error.message).split()))}"
     return type(error).__name__
 
 
