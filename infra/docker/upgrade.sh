@@ -1,0 +1,22 @@
+#!/bin/sh
+# Bring the functions to the revision that .env names, one after the other, without a request that fails: the database
+# first, then beside each function its successor, to which nginx goes over once it is healthy.
+#
+#     sh infra/docker/upgrade.sh [SERVICE...]     # all functions that nginx knows, without one
+set -eu
+cd "$(dirname "$0")"
+profile=$(sed -n 's/^COMPOSE_PROFILES=//p' .env)
+services=${*:-$(sed -n 's/^ *server \([a-z-]*\):8080;$/\1/p' "generated/upstreams-$profile.conf")}
+
+docker compose build --quiet
+docker compose run --rm --no-deps -T migrate
+for service in $services; do
+    old=$(docker compose ps --quiet "$service")
+    docker compose up --detach --no-deps --no-recreate --scale "$service=2" --wait "$service"
+    new=$(docker compose ps --quiet "$service" | grep --invert-match --fixed-strings "$old")
+    docker compose exec -T nginx sh /etc/loancheck/nginx.sh "$service" "$(docker inspect --format '{{slice .Name 1}}' "$new"):8080"
+    docker stop "$old"
+    docker rm "$old"
+    echo "$service: requests go to the new revision"
+done
+docker compose up --detach --no-deps scheduler
