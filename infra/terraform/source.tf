@@ -1,5 +1,5 @@
 # One archive for all functions, of what they run and nothing else: what is left out is all that is not named here, so
-# that tests, infra, keys and databases of this machine never get into it.
+# that tests, infra, keys and databases of this machine never get into it, nor those that somebody put among the code.
 
 locals {
   shipped = ["common", "functions", "requirements.txt", "LICENSE"]
@@ -8,6 +8,7 @@ locals {
     [for path in setunion(fileset(local.root, "*"), fileset(local.root, "[^.]*/*"), fileset(local.root, "[^.]*/*/*")) : split("/", path)[0]],
     local.shipped,
   )
+  left_out = ["**/*.pem", "**/*.key", "**/*.p12", "**/*.db", "**/*.sqlite*"]
 }
 
 data "archive_file" "source" {
@@ -15,7 +16,7 @@ data "archive_file" "source" {
   source_dir       = local.root
   output_path      = "${path.module}/build/source.zip"
   output_file_mode = "0644" # the same archive whatever the umask was
-  excludes         = concat(sort(local.beside), ["**/__pycache__", "**/*.pyc", "**/.*"])
+  excludes         = concat(sort(local.beside), ["**/__pycache__", "**/*.pyc", "**/.*"], local.left_out)
 }
 
 resource "google_storage_bucket" "source" {
