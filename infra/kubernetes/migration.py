@@ -44,7 +44,7 @@ def migration(functions: Sequence[ListedFunction]) -> list[Object]:
             "kind": "Job",
             "metadata": {"name": NAME, "labels": selected | _FIRST, "annotations": unpinned() | _ANEW},
             "spec": {
-                "backoffLimit": 2,
+                "backoffLimit": 6,  # a database that has just been started; a migration that fails leaves all as it was
                 "activeDeadlineSeconds": 1800,
                 "ttlSecondsAfterFinished": 24 * 3600,
                 "template": {"metadata": {"labels": selected | used_labels(_USES)}, "spec": _pod(name)},

@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 from common.settings import SETTINGS
+from common.telemetry.metric_catalogue import CATALOGUE
 from infra.kubernetes.generate import FOLDER
 from infra.kubernetes.listed import load_functions
 from infra.kubernetes.parts import WAYS, secrets_of
 from infra.kubernetes.pods import KEY_FOLDER, PORT, SECRETS_FOLDER
+from infra.kubernetes.scaling import IN_FLIGHT
 from infra.kubernetes.workloads import GUNICORN_SECONDS
 from tests.unit.infra.kubernetes.rendered import APPLIED, POD_OWNERS, containers, named, of_knative, pods, rendered
 
@@ -96,6 +98,16 @@ def test_prod_keeps_two_pods_where_the_list_allows_two_and_dev_one(name: str) ->
     assert [metric["type"] for metric in dev["metrics"]] == ["Resource"]
     spread = one_pod("overlays/prod", f"Deployment {name}")["topologySpreadConstraints"]
     assert {one["topologyKey"] for one in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+
+
+def test_what_prod_scales_by_is_told_from_a_series_that_there_is() -> None:
+    (rule,) = yaml.safe_load((FOLDER / "addons" / "monitoring" / "adapter-rules.yaml").read_text())
+    assert rule["name"]["as"] == IN_FLIGHT
+    (series,) = (one for one in CATALOGUE if f"{one.name}_sum" == rule["seriesQuery"])
+    assert (series.kind, "function" in {label.name for label in series.labels}) == ("histogram", True)
+    external = named("overlays/prod", "HorizontalPodAutoscaler")["query"]["spec"]["metrics"][1]["external"]
+    assert external["metric"] == {"name": IN_FLIGHT, "selector": {"matchLabels": {"function": "query"}}}
+    assert external["target"]["averageValue"] == "5600m"  # 70 % of the 8 requests that an instance takes at a time
 
 
 @each_function

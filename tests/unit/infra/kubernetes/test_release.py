@@ -1,6 +1,5 @@
 """What is applied: an overlay with the images of one version from a registry."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,11 +11,9 @@ import yaml
 from infra.kubernetes.generate import FOLDER
 from infra.kubernetes.listed import load_functions
 from infra.kubernetes.release import release
-from tests import servers
 from tests.unit.infra.kubernetes.rendered import APPLIED, containers, kustomized, pods, rendered
 
 FUNCTIONS = load_functions()
-CHECKOV = FOLDER.parents[1] / ".venv-checkov" / "bin" / "checkov"
 
 
 @pytest.mark.parametrize("applied", APPLIED)
@@ -52,27 +49,3 @@ def test_what_would_be_no_image_is_refused_by_its_argument(overlay: str, registr
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.slow
-def test_checkov_has_nothing_to_say_that_is_not_answered_where_it_stands(tmp_path: Path) -> None:
-    if not CHECKOV.exists():
-        servers.missing("checkov (make audit)")
-    for applied in APPLIED:
-        (tmp_path / f"{applied.replace('/', '-')}.yaml").write_text(yaml.safe_dump_all(rendered(applied)))
-    command = [
-        str(CHECKOV),
-        "-d",
-        str(tmp_path),
-        "--framework",
-        "kubernetes",
-        "--skip-download",
-        "--compact",
-        "--quiet",
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "LOG_LEVEL": "ERROR"}
-    )
-    assert done.returncode == 0, done.stdout
-    assert "Failed checks: 0" in done.stdout
-    assert "Passed checks: 0" not in done.stdout
