@@ -2,8 +2,10 @@
 # local tools read, all optional: cpu, concurrency, min_instances, max_instances, uses, schedule {cron, path}, topic.
 
 locals {
+  raw = try([for one in jsondecode(file("${path.module}/${var.functions_file}")).functions : one], [])
+
   listed = try([
-    for one in jsondecode(file("${path.module}/${var.functions_file}")).functions : {
+    for one in local.raw : {
       name            = tostring(one.name)
       description     = try(tostring(one.description), "")
       source          = tostring(one.source)
@@ -41,6 +43,11 @@ locals {
   subscribed   = merge(local.with_trigger["pubsub"], local.with_trigger["storage"])
 
   # What is wrong with the list, by the function's name.
+  needed_fields  = ["name", "source", "entry_point", "paths", "trigger", "callers", "memory_mb", "timeout_seconds"]
+  numbers        = ["memory_mb", "timeout_seconds", "cpu", "concurrency", "min_instances", "max_instances"]
+  called         = [for index, one in local.raw : try(tostring(one.name), "function ${index + 1}")]
+  missing_fields = flatten([for index, one in local.raw : [for field in local.needed_fields : "${field} of ${local.called[index]}" if try(one[field], null) == null]])
+  bad_numbers    = flatten([for index, one in local.raw : [for field in local.numbers : "${field} of ${local.called[index]}" if try(one[field], null) != null && !can(tonumber(one[field]))]])
   triggers       = ["http", "scheduler", "pubsub", "storage"]
   all_paths      = flatten(local.listed[*].paths)
   double_paths   = distinct([for path in local.all_paths : path if length([for other in local.all_paths : other if other == path]) > 1])
@@ -71,7 +78,15 @@ resource "terraform_data" "functions_list" {
   lifecycle {
     precondition {
       condition     = length(local.listed) > 0
-      error_message = "functions.json: must be JSON with a list of functions, each with its name, source and entry_point."
+      error_message = "functions.json: must be JSON with a list of functions, each with ${join(", ", local.needed_fields)}."
+    }
+    precondition {
+      condition     = length(local.missing_fields) == 0
+      error_message = "functions.json: must have ${join(", ", local.missing_fields)}."
+    }
+    precondition {
+      condition     = length(local.bad_numbers) == 0
+      error_message = "functions.json: must be numbers: ${join(", ", local.bad_numbers)}."
     }
     precondition {
       condition     = length(local.listed) == 0 || contains(local.listed[*].name, "health")

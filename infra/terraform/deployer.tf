@@ -18,6 +18,7 @@ locals {
       "roles/cloudfunctions.developer"       = "functions, built from the archive"
       "roles/cloudkms.admin"                 = "the key and who may use it; to use it is another role"
       "roles/cloudscheduler.admin"           = "calls by the clock"
+      "roles/iam.securityReviewer"           = "to see who may do what, as it was left"
       "roles/iam.serviceAccountAdmin"        = "an account for each function"
       "roles/iam.workloadIdentityPoolViewer" = "to see that the federation is as it was"
       "roles/logging.configWriter"           = "buckets, sinks and metrics of logs"
@@ -35,6 +36,7 @@ locals {
     } : {},
     var.database.enabled ? { "roles/cloudsql.admin" = "the database" } : {},
     var.redis.enabled ? { "roles/redis.admin" = "Redis" } : {},
+    var.billing_export != null ? { "roles/bigquery.metadataViewer" = "who may read the bill" } : {},
     var.chroma.enabled ? { "roles/compute.instanceAdmin.v1" = "Chroma's machine and disk" } : {},
     var.chroma.enabled || var.edge.enabled ? {
       "roles/compute.securityAdmin" = "Chroma's firewall; Cloud Armor and certificates of the edge"

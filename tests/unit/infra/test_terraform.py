@@ -32,6 +32,7 @@ COPIED = [
     "requirements.txt",
     "LICENSE",
 ]
+SECONDS = 300  # under a minute where nothing else is at work
 # Put into its lifecycle, the database is made, and what needs it is not.
 FAILURE = """
     postcondition {
@@ -163,7 +164,7 @@ def terraform() -> str:
 
 def _run(terraform: str, folder: Path, *arguments: str, expected: int = 0) -> str:
     done = subprocess.run(
-        [terraform, f"-chdir={folder}", *arguments], capture_output=True, text=True, check=False, timeout=110
+        [terraform, f"-chdir={folder}", *arguments], capture_output=True, text=True, check=False, timeout=SECONDS
     )
     said = done.stdout + done.stderr
     assert done.returncode == expected, said[-4000:]
@@ -171,6 +172,7 @@ def _run(terraform: str, folder: Path, *arguments: str, expected: int = 0) -> st
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * SECONDS)
 def test_it_is_formatted_and_valid_and_its_own_tests_pass(terraform: str) -> None:
     _run(terraform, TERRAFORM, "fmt", "-check", "-recursive", "-diff")
     _run(terraform, TERRAFORM, "init", "-backend=false", "-input=false", "-no-color")
@@ -206,6 +208,7 @@ def offline(terraform: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * SECONDS)
 def test_an_apply_that_failed_half_way_is_finished_by_the_next_and_then_nothing_is_left_to_do(
     offline: str, checkout: Path
 ) -> None:
@@ -229,6 +232,7 @@ def test_an_apply_that_failed_half_way_is_finished_by_the_next_and_then_nothing_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * SECONDS)
 def test_a_wrong_list_is_refused_by_the_name_of_each_field(offline: str, checkout: Path) -> None:
     shutil.copytree(TERRAFORM / "tests", checkout / "tests")
     _run(offline, checkout, "init", "-input=false", "-no-color")
@@ -245,13 +249,24 @@ def test_a_wrong_list_is_refused_by_the_name_of_each_field(offline: str, checkou
         "functions.json: uses of dreamer must",
     ):
         assert refusal in said, refusal
+    incomplete = [{"name": "half", "source": "functions/half/main.py", "memory_mb": "much", "paths": ["/api/half"]}]
+    (checkout / "tests" / "lists" / "incomplete.json").write_text(json.dumps({"functions": incomplete}))
+    said = " ".join(
+        _refused([*plan, *EXAMPLE, "-var=functions_file=tests/lists/incomplete.json"]).replace("│", " ").split()
+    )
+    for refusal in (
+        "functions.json: must have entry_point of half, trigger of half, callers of half, timeout_seconds of half.",
+        "functions.json: must be numbers: memory_mb of half.",
+        "functions.json: must be JSON with a list of functions, each with name, source, entry_point",
+    ):
+        assert refusal in said, refusal
     missing = _refused([*plan, EXAMPLE[0]])
     assert "No value for required variable" in missing
     assert 'variable "project_id"' in missing
 
 
 def _refused(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert done.returncode == 1
     return done.stderr
 
