@@ -1,9 +1,11 @@
 """What a pod's description relies on, held against what is really there: routes, gunicorn, the key file."""
 
 import importlib
+import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import flask
@@ -19,6 +21,12 @@ from tests.unit.infra.kubernetes.rendered import APPLIED, containers, named, pod
 
 FUNCTIONS = load_functions()
 HANDED_OVER = "/handed-over"
+LOADED = """
+import json
+from common.settings import SETTINGS, Secret, settings
+found = {name: getattr(settings(), name) for name, one in SETTINGS.items() if one.kind is Secret}
+print(json.dumps({name: value.get_secret_value() for name, value in found.items() if value is not None}))
+"""
 
 
 def asked(function: ListedFunction, path: str) -> int:
@@ -109,6 +117,22 @@ def test_a_key_that_is_missing_stops_the_pod_and_is_named(tmp_path: Path) -> Non
 
 
 # The image
+
+
+def test_secrets_that_are_mounted_are_settings_of_what_the_image_starts(tmp_path: Path) -> None:
+    """In a folder as Kubernetes makes it: files are links through a folder that is swapped when a secret changes."""
+    pod = next(spec for owner, _, spec in pods("overlays/prod") if owner == "Deployment query")
+    (sources,) = (volume["projected"]["sources"] for volume in pod["volumes"] if volume["name"] == "secrets")
+    paths = [item["path"] for source in sources for item in source["secret"]["items"]]
+    (tmp_path / "..1").mkdir()
+    (tmp_path / "..data").symlink_to("..1")
+    for path in paths:
+        (tmp_path / "..1" / path).write_text(f"of {path}")
+        (tmp_path / path).symlink_to(f"..data/{path}")
+    command = ["sh", str(FOLDER.parent / "docker" / "start.sh"), sys.executable, "-c", LOADED]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(FOLDER.parents[1]), "SECRETS_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {path: f"of {path}" for path in paths}
 
 
 def test_pods_start_what_the_image_has() -> None:
