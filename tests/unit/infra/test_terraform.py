@@ -224,6 +224,7 @@ def test_an_apply_that_failed_half_way_is_finished_by_the_next_and_then_nothing_
     assert 0 < begun < _count(json.loads(state))
     again = _run(offline, checkout, "plan", "-detailed-exitcode", *apply[2:])
     assert "No changes." in again
+    assert "Opening" not in again  # a plan reads no password, and needs no right to
     assert "postgresql+psycopg://" not in state  # the secret is there, what it holds is not
     assert '"secret_data": "' not in state
     assert _without_cost_label(json.loads(state)) == []
