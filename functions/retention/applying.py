@@ -1,4 +1,4 @@
-"""What is deleted when its time is over: conversations, and answers kept for an Idempotency-Key.
+"""What is deleted when its time is over: conversations, answers kept for an Idempotency-Key, notices long delivered.
 
 The ledger and the audit stay: they hold no personal data, and books have periods of their own.
 """
@@ -7,7 +7,10 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import Connection, delete, select
+
 from common.database.engine import engine, write
+from common.database.tables import notices
 from common.logging import component_logger
 from common.personal_data import delete_sessions_before
 from common.request_head import Correlation
@@ -16,6 +19,10 @@ from common.security.idempotency import delete_expired
 from common.security.keyring import key_ring
 from common.security.principal import Principal
 from common.settings import settings
+
+# As long as its row is there, a notice is not given twice: for longer than the period of any budget that it tells of.
+NOTICES_KEPT = timedelta(days=2 * 366)
+_AT_ONCE = 500
 
 log = component_logger("retention")
 
@@ -27,6 +34,7 @@ class _Gone:
     sessions: int = 0
     turns: int = 0
     answers: int = 0
+    notices: int = 0
 
 
 def apply_retention(
@@ -43,7 +51,11 @@ def apply_retention(
     gone = _Gone()
     outcome: audit.Outcome = "failed"
     try:
-        is_complete = _delete_sessions(gone, at, deadline) and _delete_answers(gone, at, deadline)
+        is_complete = (
+            _delete_sessions(gone, at, deadline)
+            and _delete_answers(gone, at, deadline)
+            and _delete_notices(gone, at, deadline)
+        )
         outcome = "done" if is_complete else "failed"
     finally:
         facts = {**asdict(gone), "conversation_days": settings().conversation_days}
@@ -83,3 +95,20 @@ def _delete_answers(gone: _Gone, at: datetime, deadline: float) -> bool:
             return True
         gone.answers += count
     return False
+
+
+def _delete_notices(gone: _Gone, at: datetime, deadline: float) -> bool:
+    """Whether none is left that is over."""
+    while time.monotonic() < deadline:
+        with write(engine()) as connection:
+            count = _delete_some_notices(connection, at - NOTICES_KEPT)
+        if not count:
+            return True
+        gone.notices += count
+    return False
+
+
+def _delete_some_notices(connection: Connection, before: datetime) -> int:
+    """Of those delivered by then; what was never delivered stays, for it is still tried."""
+    some = select(notices.c.key).where(notices.c.sent_at < before).limit(_AT_ONCE)
+    return connection.execute(delete(notices).where(notices.c.key.in_(some))).rowcount

@@ -28,7 +28,7 @@ retention = Function(
         Route(
             method="POST",
             path="/events/retention",
-            summary="Deletes conversations and kept answers whose time is over.",
+            summary="Deletes conversations, kept answers and delivered notices whose time is over.",
             handler=_apply,
             status=HTTPStatus.NO_CONTENT,
             scope="events:receive",

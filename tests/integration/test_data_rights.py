@@ -22,7 +22,7 @@ from werkzeug.test import Client
 from common.archive import ArchiveUnavailable, archive
 from common.database.engine import DatabaseUnavailable, engine, read, write
 from common.database.tables import api_keys as api_keys_table
-from common.database.tables import audit_events, idempotent_answers, sessions, subject_marks, turns
+from common.database.tables import audit_events, idempotent_answers, notices, sessions, subject_marks, turns
 from common.personal_data import delete_sessions_before
 from common.request_head import Correlation
 from common.security.api_keys import api_keys
@@ -323,8 +323,21 @@ def test_conversations_and_kept_answers_end_after_their_time(full: Client) -> No
             select(audit_events.c.facts).where(audit_events.c.action == "retention.applied")
         ).scalar_one()
         assert marked <= set(connection.execute(select(turns.c.uid)).scalars())
-    assert json.loads(facts) == {"answers": 1, "conversation_days": 365, "sessions": 2, "turns": 2}
+    assert json.loads(facts) == {"answers": 1, "conversation_days": 365, "notices": 0, "sessions": 2, "turns": 2}
     assert full.post("/events/retention").status_code == 204
+
+
+def test_notices_end_two_years_after_they_were_delivered(full: Client) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=800)
+    lately = datetime.now(UTC) - timedelta(days=700)
+    given = {"kind": "budget", "payload": "{}", "created_at": long_ago, "attempts": 1}
+    sent = {"old": long_ago, "young": lately, "never delivered": None} | {f"old {n}": long_ago for n in range(600)}
+    with write(engine()) as connection:
+        connection.execute(insert(notices), [given | {"key": key, "sent_at": at} for key, at in sent.items()])
+    assert full.post("/events/retention").status_code == 204
+    with read(engine()) as connection:
+        assert set(connection.scalars(select(notices.c.key))) == {"young", "never delivered"}
+    assert [facts["notices"] for _, facts in retentions()] == [601]
 
 
 def test_what_time_does_not_suffice_for_is_told_and_had_by_the_next_call(full: Client) -> None:

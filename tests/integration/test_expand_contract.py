@@ -70,7 +70,7 @@ POSTGRESQL = {
     "ALTER TABLE notices ADD COLUMN place varchar(8) NOT NULL": ["notices.place is new and has to be given"],
     "ALTER TABLE notices ALTER COLUMN last_error SET NOT NULL": ["notices.last_error has to be given"],
     "ALTER TABLE notices ALTER COLUMN kind TYPE varchar(8)": ["notices.kind is VARCHAR(length=8)"],
-    "ALTER TABLE notices ADD CONSTRAINT some CHECK (attempts < 3)": ["notices has a new check attempts < 3"],
+    "ALTER TABLE notices ADD CONSTRAINT ck_few CHECK (attempts < 3)": ["notices has a new check attempts < 3"],
     "ALTER TABLE notices ADD FOREIGN KEY (kind) REFERENCES report_runs (period)": [
         "notices has a new foreign key ['kind'] to report_runs"
     ],
