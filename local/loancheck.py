@@ -13,7 +13,7 @@ from common.logging import frames_of, setup_logging
 from common.problems import AssistantError
 from common.security.principal import DEFAULT_TENANT
 from common.settings import InvalidSettings, settings
-from local import auditing, costing, data_rights, deploying, keys, saving
+from local import auditing, backups, costing, data_rights, deploying, keys, saving
 from local.printable import on_one_line, printable
 from local.refusal import Refused
 
@@ -37,6 +37,8 @@ app.add_typer(auditing.app, name="audit")
 app.add_typer(data_rights.app, name="data")
 app.add_typer(costing.app, name="cost")
 app.add_typer(deploying.app, name="deploy")
+app.command("backup")(backups.backup_command)
+app.command("restore")(backups.restore_command)
 costing.app.command("savings")(saving.savings_command)
 app.command("savings", hidden=True)(saving.savings_command)  # the same, for whoever looks for it here
 
