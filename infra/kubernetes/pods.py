@@ -151,8 +151,9 @@ def probes(function: ListedFunction) -> Object:
     Liveness: a dependency that is away would restart all pods, and help nobody. Readiness tells one pod from another:
     what is away is away for all of them, and without a ready pod the gateway would answer in the function's place, with
     neither its problem document nor its Retry-After. The health function above all has to answer while something is
-    amiss; its /health/ready is for a balancer in front of the cluster, or a pipeline. A pod that is to end is taken out
-    before it is told so (preStop).
+    amiss; its /health/ready is for a balancer in front of the cluster, or a pipeline. What does tell a pod from those
+    before it, a schema that is older than its program, it waits for before it starts (await_schema.py). A pod that is
+    to end is taken out before it is told so (preStop).
     """
     live = {"httpGet": {"path": "/live", "port": "http"}}
     # Where all threads work the probe waits like any request, and each of them ends at its time limit: only a process

@@ -1,5 +1,7 @@
 """What runs a function: an account without rights, a Deployment, and the Service by which others reach it."""
 
+from pathlib import Path
+
 from infra.kubernetes.listed import ListedFunction
 from infra.kubernetes.pods import (
     PORT,
@@ -23,6 +25,8 @@ FUNCTION = "function"  # the component
 GUNICORN_SECONDS = 30
 _UNKNOWN_SECONDS = 5  # until all nodes and gateways know that the pod is not to be asked any more
 _MARGIN_SECONDS = 5  # what telemetry is left leaves at the end
+
+_AWAIT_SCHEMA = Path(__file__).with_name("await_schema.py")
 
 _PART_OF = {"app.kubernetes.io/part-of": "loancheck"}
 
@@ -113,7 +117,7 @@ def _pod(function: ListedFunction) -> Object:
                 volumeMounts=function_mounts(),
             )
         ],
-        initContainers=[take_key(function.dns_name)],
+        initContainers=[take_key(function.dns_name), *_await_schema(function)],
         terminationGracePeriodSeconds=drain + GUNICORN_SECONDS + _MARGIN_SECONDS,
         # A machine or a zone that fails takes one pod with it rather than all.
         topologySpreadConstraints=[
@@ -121,6 +125,23 @@ def _pod(function: ListedFunction) -> Object:
         ],
         volumes=function_volumes(function.uses),
     )
+
+
+def _await_schema(function: ListedFunction) -> list[Object]:
+    """What is public tells strangers how things are, and has to while the database is away or behind."""
+    if "database" not in function.uses or function.callers == "public":
+        return []
+    return [
+        container(
+            "await-schema",
+            function.dns_name,
+            memory_mb=256,
+            cpu=0.5,
+            args=["python", "-c", _AWAIT_SCHEMA.read_text(encoding="utf-8")],
+            **function_environment({}),
+            volumeMounts=function_mounts(),
+        )
+    ]
 
 
 def _spread(function: ListedFunction, key: str) -> Object:

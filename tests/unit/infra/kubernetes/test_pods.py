@@ -17,6 +17,7 @@ from infra.kubernetes.generate import FOLDER
 from infra.kubernetes.listed import ListedFunction, load_functions
 from infra.kubernetes.pods import take_key
 from infra.kubernetes.workloads import GUNICORN_SECONDS
+from tests import servers
 from tests.unit.infra.kubernetes.rendered import APPLIED, containers, named, pods
 
 FUNCTIONS = load_functions()
@@ -114,6 +115,47 @@ def test_a_key_that_is_missing_stops_the_pod_and_is_named(tmp_path: Path) -> Non
     assert done.returncode != 0
     assert "handed-over/key" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+# The schema
+
+
+def run_migrations(folder: Path) -> None:
+    command = [sys.executable, "-m", "common.database.migrations", "upgrade"]
+    subprocess.run(command, cwd=folder, env=of_pod(folder), capture_output=True, check=True)
+
+
+def of_pod(folder: Path, **settings: str) -> dict[str, str]:
+    given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(FOLDER.parents[1]), "DATA_DIR": str(folder)}
+    return {**given, "MIGRATE_ON_START": "false", **settings}
+
+
+def await_schema() -> list[str]:
+    """The init container's own command."""
+    pod = next(spec for owner, _, spec in pods("overlays/prod") if owner == "Deployment query")
+    (arguments,) = (container["args"] for container in pod["initContainers"] if container["name"] == "await-schema")
+    return [sys.executable, *arguments[1:]]
+
+
+def test_a_pod_waits_for_the_migration_and_starts_when_it_is_done(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        waiting = subprocess.Popen(await_schema(), cwd=tmp_path, env=of_pod(tmp_path), stderr=log)
+    try:
+        servers.wait_for(lambda: b"DatabaseBehind: " in (tmp_path / "log").read_bytes(), "it says what it waits for")
+        assert waiting.poll() is None
+        run_migrations(tmp_path)
+        assert waiting.wait(servers.START_SECONDS) == 0
+    finally:
+        waiting.kill()
+        waiting.wait()
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
+def test_a_pod_does_not_wait_for_a_database_that_cannot_be(tmp_path: Path) -> None:
+    settings = of_pod(tmp_path, DATABASE_URL="mysql://localhost/loans")
+    done = subprocess.run(await_schema(), cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("DATABASE_URL: must begin with")
 
 
 # The image
