@@ -34,6 +34,8 @@ EXIT_CODES = (
     "`loancheck deploy rollback --take-over` mends."
 )
 
+_GITHUB_JOB = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB")
+
 app = typer.Typer(help="Deploy new revisions to Cloud Run without downtime, and take them back.", rich_markup_mode=None)
 
 ProjectOption = Annotated[str | None, typer.Option(help="Google Cloud project; without it GOOGLE_CLOUD_PROJECT.")]
@@ -246,13 +248,12 @@ def _environment(project: str | None, region: str, prefix: str) -> "Environment"
 def _holder(cloud: "Cloud", where: "Environment", seconds: float | None) -> "Holder":
     from infra.deploy.lease import SECONDS, Holder
 
-    run = os.environ.get("GITHUB_RUN_ID")  # who is told to the next one that comes
-    holder = (
-        f"{os.environ.get('GITHUB_REPOSITORY')} run {run}" if run else f"{getpass.getuser()}@{socket.gethostname()}"
-    )
+    job = [os.environ.get(name, "") for name in _GITHUB_JOB]  # who it is, is told to the next one that comes
+    is_job = all(job)
+    holder = "{} run {}.{} {}".format(*job) if is_job else f"{getpass.getuser()}@{socket.gethostname()}"
     return Holder(
         cloud, where.lease_service, deploy=uuid.uuid4().hex[:12], holder=holder, now=_now,
-        seconds=SECONDS if seconds is None else seconds,
+        seconds=SECONDS if seconds is None else seconds, is_sequential=is_job,
     )  # fmt: skip
 
 

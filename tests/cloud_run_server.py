@@ -177,6 +177,12 @@ class CloudRunServer:
             self._services[service]["annotations"][name] = value
             self._touch(self._services[service])
 
+    def wipe(self, service: str) -> None:
+        """Its annotations, as somebody does who writes the whole service anew."""
+        with self._lock:
+            self._services[service]["annotations"] = {}
+            self._touch(self._services[service])
+
     def generation_of_template(self, service: str) -> int:
         """How many revisions there are: one more for each change of a template."""
         return len(self._revisions[service])

@@ -53,31 +53,45 @@ def lease_on(service: Service) -> Lease | None:
         ) from None
 
 
-def check_free(service: Service, now: datetime.datetime) -> None:
-    """Nothing, where no lease is on `service`, or one that is over.
-
-    Raises:
-        Refused: somebody holds it.
-    """
-    lease = lease_on(service)
-    if lease is not None and lease.until > now:
-        raise Refused(f"another deploy is at work: {lease}; nothing is changed")
-
-
 class Holder:
-    """One deploy, as the holder of its environment's lease."""
+    """One deploy, as the holder of its environment's lease.
+
+    Where `holder` does one thing after the other, as the steps of a workflow's job, what an earlier one of its steps
+    still holds is its own: it was killed.
+    """
 
     def __init__(
-        self, cloud: Cloud, service: str, *, deploy: str, holder: str, now: Now, seconds: float = SECONDS
+        self,
+        cloud: Cloud,
+        service: str,
+        *,
+        deploy: str,
+        holder: str,
+        now: Now,
+        seconds: float = SECONDS,
+        is_sequential: bool = False,
     ) -> None:
         self.deploy = deploy
         self.holder = holder
         self.now = now
         self.since = now()
+        self._is_sequential = is_sequential
         self._cloud = cloud
         self._service = service
         self._lasts = datetime.timedelta(seconds=seconds)
         self._until = self.since
+
+    def check_free(self, service: Service) -> None:
+        """Nothing, where no lease is on `service`, one that is over, or one's own.
+
+        Raises:
+            Refused: somebody else holds it.
+        """
+        lease = lease_on(service)
+        if lease is None or lease.until <= self.now() or lease.deploy == self.deploy:
+            return
+        if not (self._is_sequential and lease.holder == self.holder):
+            raise Refused(f"another deploy is at work: {lease}; nothing is changed")
 
     def take(self, *, from_others: bool = False) -> Lease | None:
         """Take the lease; what was there before and is over, or was taken `from_others`, is returned.
@@ -90,8 +104,8 @@ class Holder:
 
         def edit(service: Service) -> Change:
             lease = lease_on(service)
-            if not from_others and (lease is None or lease.deploy != self.deploy):
-                check_free(service, self.now())
+            if not from_others:
+                self.check_free(service)
             before.append(lease if lease is None or lease.deploy != self.deploy else None)
             return self._written(service)
 

@@ -11,7 +11,7 @@ from infra.deploy.callers import Headers, NoToken
 from infra.deploy.candidates import Move, candidates
 from infra.deploy.cloud import Change, Cloud, CloudFailed, Service, Share
 from infra.deploy.environment import Environment, Listed, Refused
-from infra.deploy.lease import Holder, Overtaken, check_free
+from infra.deploy.lease import Holder, Overtaken
 from infra.deploy.outcomes import Outcome
 from infra.deploy.records import Before, Record, annotated, record_of, unfinished
 from infra.deploy.restoring import restore, state
@@ -64,6 +64,7 @@ class Promotion:
         self._caller = caller
         self._say = say
         self._addresses: dict[str, str] = {}  # of candidates, by function
+        self._begun: dict[str, tuple[Share, ...]] = {}  # what served before, by service that was written to
 
     def run(self, functions: Sequence[Listed], *, from_others: bool = False) -> Outcome:
         """Promote the newest revisions of `functions`. It ends in one of the outcomes, whatever happens.
@@ -74,7 +75,7 @@ class Promotion:
             CloudFailed: the cloud does not say what there is, before anything is changed.
         """
         if not from_others:
-            check_free(self._cloud.service(self._environment.lease_service), self._holder.now())
+            self._holder.check_free(self._cloud.service(self._environment.lease_service))
         if not candidates(self._cloud, self._environment, functions):
             return Outcome.NOTHING_TO_DEPLOY
         moves: tuple[Move, ...] = ()
@@ -118,6 +119,7 @@ class Promotion:
         """
         for move in moves:
             self._holder.check()  # until it is written down there, nothing else keeps two deploys apart
+            self._begun[move.service.name] = move.previous
             service = self._write(move, percent=0)
             self._addresses[move.name] = service.tag_urls.get(CANDIDATE_TAG, "")
             self._say(f"{move.name}: candidate {move.candidate.name}, serving {in_words(move.previous)}")
@@ -241,14 +243,16 @@ class Promotion:
         if isinstance(error, Refused):
             raise error
         self._say(f"FAILED: {reason(error)}")
-        if isinstance(error, Overtaken) or self._is_overtaken():
-            return Outcome.OVERTAKEN
+        is_overtaken = isinstance(error, Overtaken) or self._is_overtaken()
         services = [move.service.name for move in moves]
         dead = {move.inherited.deploy for move in moves if move.inherited is not None}
-        if restore(self._cloud, services, {self._holder.deploy, *dead}, self._say):
+        mine = set() if is_overtaken else {self._holder.deploy, *dead}
+        failed = restore(self._cloud, services, mine, self._say, remembered=self._begun)
+        if failed or is_overtaken:
             state(self._cloud, services, self._say)
-            return Outcome.LEFT_IN_BETWEEN
-        return Outcome.ROLLED_BACK
+        if is_overtaken:
+            return Outcome.OVERTAKEN
+        return Outcome.LEFT_IN_BETWEEN if failed else Outcome.ROLLED_BACK
 
 
 def image_for_migrations(moves: Sequence[Move]) -> str | None:

@@ -25,6 +25,7 @@ from tests.deploys import (
     deployed,
 )  # fmt: skip
 
+GITHUB = {"GITHUB_REPOSITORY": "desk/lending", "GITHUB_RUN_ID": "42", "GITHUB_RUN_ATTEMPT": "1", "GITHUB_JOB": "deploy"}
 PATCH_DOCUMENTS = f"services/{DOCUMENTS}"
 
 
@@ -243,6 +244,18 @@ def test_an_api_error_that_stays_at_one_service_gives_everything_back(cloud: Dep
     assert cloud.is_back()
 
 
+def test_a_service_that_somebody_wrote_anew_gets_back_what_served_before(cloud: Deployed) -> None:
+    cloud.run.faults.append(
+        Fault(method="PATCH", path=PATCH_DOCUMENTS, skip=2, before=lambda: cloud.run.wipe(DOCUMENTS))
+    )
+    ended = cloud.deploy("promote")
+    assert ended.code == 3
+    assert f"{DOCUMENTS}: requests go to {DOCUMENTS}-{OLD} 100 % again" in ended.said
+    assert cloud.serving()[DOCUMENTS] == {OLD: 100}
+    assert cloud.deploy("rollback").code == 0
+    assert cloud.is_back()
+
+
 def test_an_operation_that_fails_gives_everything_back(cloud: Deployed) -> None:
     cloud.run.faults.append(Fault(method="PATCH", path=PATCH_DOCUMENTS, skip=2, operation="Revision was deleted."))
     ended = cloud.deploy("promote")
@@ -280,13 +293,13 @@ def test_a_second_deploy_at_the_same_time_ends_at_once_and_changes_nothing(cloud
             seconds.append((second.code, second.said))
 
     cloud.monitoring.on_read = read
-    ended = cloud.deploy("promote", GITHUB_REPOSITORY="desk/lending", GITHUB_RUN_ID="42")
+    ended = cloud.deploy("promote", **GITHUB)
 
     assert ended.code == 0
     assert cloud.is_promoted()
     ((code, said),) = seconds
     assert code == 2
-    assert "another deploy is at work: desk/lending run 42 holds it since" in said
+    assert "another deploy is at work: desk/lending run 42.1 deploy holds it since" in said
     assert " until " in said
 
 
@@ -337,8 +350,9 @@ def test_a_signal_in_the_middle_gives_everything_back(cloud: Deployed, number: s
     assert cloud.is_back()
 
 
-def killed_at_50_percent(cloud: Deployed, *arguments: str) -> None:
-    with cloud.started("promote", "--watch-seconds", "90", "--step", "50", "--step", "100", *arguments) as process:
+def killed_at_50_percent(cloud: Deployed, *arguments: str, **settings: str) -> None:
+    steps = ("--watch-seconds", "90", "--step", "50", "--step", "100")
+    with cloud.started("promote", *steps, *arguments, **settings) as process:
         servers.wait_for(
             lambda: all(shares.get(NEW) == 50 for shares in cloud.serving().values()), "50 % for the candidates"
         )
@@ -383,6 +397,14 @@ def test_what_a_killed_deploy_left_is_rolled_back_by_another_process(cloud: Depl
     assert cloud.is_back()
     again = cloud.deploy("rollback", "--unfinished")
     assert (again.code, "nothing unfinished" in again.said) == (0, True)
+
+
+def test_the_next_step_of_the_same_job_puts_back_what_a_killed_one_left_without_waiting(cloud: Deployed) -> None:
+    killed_at_50_percent(cloud, **GITHUB)
+    assert cloud.deploy("rollback", "--unfinished", **GITHUB | {"GITHUB_RUN_ATTEMPT": "2"}).code == 2
+    ended = cloud.deploy("rollback", "--unfinished", **GITHUB)
+    assert ended.code == 0, ended.said
+    assert cloud.is_back()
 
 
 def test_a_function_left_in_between_has_to_be_deployed_too(cloud: Deployed) -> None:

@@ -75,12 +75,13 @@ class Load:
                 one.result()
 
 
-def revisions(stack: ExitStack, cloud: Deployed, data: Path, **settings: str) -> None:
-    """A new revision of each moved function: a process of its own."""
-    for one in FUNCTIONS:
-        if one["name"] in MOVED:
-            port = stack.enter_context(function(ROOT / one["source"], one["entry_point"], data, **settings))
-            cloud.run.add_revision(SERVICES[one["name"]], url=f"http://{servers.LOOPBACK}:{port}")
+def started(stack: ExitStack, data: Path) -> dict[str, str]:
+    """The addresses of a revision of each moved function, by service: processes that end with `stack`."""
+    listed = [one for one in FUNCTIONS if one["name"] in MOVED]
+    ports = {
+        one["name"]: stack.enter_context(function(ROOT / one["source"], one["entry_point"], data)) for one in listed
+    }
+    return {SERVICES[name]: f"http://{servers.LOOPBACK}:{port}" for name, port in ports.items()}
 
 
 def run_module(data: Path, *words: str) -> str | None:
@@ -91,24 +92,39 @@ def run_module(data: Path, *words: str) -> str | None:
     return done.stderr if done.returncode else None
 
 
-@pytest.fixture
-def real(tmp_path: Path) -> Iterator[tuple[Deployed, Path]]:
-    """An environment whose query and health are processes, with the sample knowledge base; a second revision waits."""
-    data = tmp_path / "functions"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Real:
+    """Two revisions of the moved functions with the sample knowledge base, and who may ask."""
+
+    data: Path
+    key: str
+    revisions: tuple[dict[str, str], ...]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    data = tmp_path_factory.mktemp("real") / "functions"
     key = new_key(data, role="analyst")
     assert run_module(data, "local.loancheck", "ingest", str(ROOT / "knowledge")) is None
-    with deployed(tmp_path, with_candidates=False) as cloud, ExitStack() as stack:
-        cloud.key = key
-        for name in MOVED:
-            cloud.run.forget(SERVICES[name])
-        revisions(stack, cloud, data)
-        revisions(stack, cloud, data)
-        cloud.run.job = lambda _image: run_module(data, "common.database.migrations", "upgrade")
-        yield cloud, data
+    with ExitStack() as stack:
+        yield Real(data=data, key=key, revisions=(started(stack, data), started(stack, data)))
 
 
-def test_no_request_fails_while_revisions_are_promoted_and_taken_back(real: tuple[Deployed, Path]) -> None:
-    cloud, _ = real
+@pytest.fixture
+def cloud(real: Real, tmp_path: Path) -> Iterator[Deployed]:
+    """An environment with these revisions, the first of which serves."""
+    with deployed(tmp_path, with_candidates=False) as found:
+        found.key = real.key
+        found.run.job = lambda _image: run_module(real.data, "common.database.migrations", "upgrade")
+        for service in real.revisions[0]:
+            found.run.forget(service)
+        for revision in real.revisions:
+            for service, url in revision.items():
+                found.run.add_revision(service, url=url)
+        yield found
+
+
+def test_no_request_fails_while_revisions_are_promoted_and_taken_back(cloud: Deployed) -> None:
     url_of = cloud.run.url_of
     with (
         TrafficSplitter(lambda: cloud.run.serving(QUERY), url_of) as query,
@@ -140,14 +156,13 @@ def test_no_request_fails_while_revisions_are_promoted_and_taken_back(real: tupl
         assert min(splitter.requests()[f"{service}-{number}"] for number in (OLD, NEW)) > 0
 
 
-def test_a_real_revision_that_lost_its_documents_is_not_promoted(real: tuple[Deployed, Path], tmp_path: Path) -> None:
-    cloud, _ = real
+def test_a_real_revision_that_does_not_find_the_documents_is_not_promoted(cloud: Deployed, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
+    cloud.key = new_key(empty, role="analyst")
     with ExitStack() as stack:
-        key = new_key(empty, role="analyst")
-        revisions(stack, cloud, empty)
-        cloud.key = key
+        for service, url in started(stack, empty).items():
+            cloud.run.add_revision(service, url=url)
         ended = cloud.deploy("promote", *WATCHED, "--golden", str(ROOT / "infra" / "deploy" / "golden.jsonl"))
     assert ended.code == 1, ended.said
-    assert 'golden question "What is the supervisory loan-to-value limit for raw land?"' in ended.said
+    assert 'golden question "What is the supervisory loan-to-value limit for raw land?": ' in ended.said
     assert cloud.serving()[QUERY] == {OLD: 100}
