@@ -1,8 +1,8 @@
 """The functions as Knative Services: no pods while nobody asks, and one address for each function, as on Cloud Run.
 
 Knative makes the Deployment, the autoscaler and the drain of its own, and takes no more of a pod than what stands here;
-init containers once its feature `kubernetes.podspec-init-containers` is on. Metrics are pushed, for pods that are gone
-cannot be scraped.
+init containers once its feature `kubernetes.podspec-init-containers` is on, a volume at /tmp from 1.14 on
+(https://github.com/knative/serving/pull/14719). Metrics are pushed, for pods that are gone cannot be scraped.
 """
 
 from infra.kubernetes.listed import ListedFunction
