@@ -211,8 +211,8 @@ def test_costs_are_reported_with_what_the_image_has(store: Store, images: dict[s
 
 
 def test_health_starts_within_the_figures_of_cold_starts(store: Store, images: dict[str, str], tmp_path: Path) -> None:
-    """Compared with the same function outside, each in turn, by the median; and for who reads it, with one that says hello
-    in the same image."""
+    """Compared with the same function outside, each in turn, by the median; and told of one that says hello
+    in the same image, too."""
     (tmp_path / "main.py").write_text(HELLO)
     for parent in (tmp_path, *list(tmp_path.parents)[:2]):
         parent.chmod(0o755)
