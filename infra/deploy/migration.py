@@ -17,7 +17,7 @@ def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) ->
 
     Raises:
         Refused: another deploy is at work, or no function uses a database.
-        CloudFailed: the migrations failed; nothing else is changed by that.
+        CloudFailed: the cloud does not say what serves.
     """
     first = next((one for one in environment.functions if "database" in one.uses), None)
     if first is None:
@@ -30,17 +30,23 @@ def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) ->
             if not served:
                 raise Refused(f"{service.name}: no revision gets requests: terraform apply has to end first")
             say(f"Migrations: job {environment.migration_job} runs with the image of {served[0].revision}.")
-            cloud.run_job(
-                environment.migration_job, cloud.revision(service.name, served[0].revision).image, holder.keep
-            )
-        except Stopped as stopped:
-            raise CloudFailed(f"stopped by {stopped}; the job itself goes on") from None
-        except Overtaken as error:
-            raise CloudFailed(str(error)) from None
+            image = cloud.revision(service.name, served[0].revision).image
+            return _ran(cloud, environment.migration_job, image, holder, say)
         finally:
             with unstoppable(say):
                 try:
                     holder.release()
                 except CloudFailed as error:
                     say(f"The lease could not be given back; it ends by itself. ({error})")
+
+
+def _ran(cloud: Cloud, job: str, image: str, holder: Holder, say: Say) -> Outcome:
+    try:
+        cloud.run_job(job, image, holder.keep)
+    except (CloudFailed, Overtaken) as error:
+        say(f"FAILED: {error}")
+        return Outcome.NOT_MIGRATED
+    except Stopped as stopped:
+        say(f"FAILED: stopped by {stopped}; the job itself may go on")
+        return Outcome.NOT_MIGRATED
     return Outcome.MIGRATED

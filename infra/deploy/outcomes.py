@@ -9,6 +9,7 @@ class Outcome(Enum):
     PROMOTED = "promoted: the candidates get all requests"
     NOTHING_TO_DEPLOY = "nothing to deploy: each newest revision serves already"
     MIGRATED = "migrated: the database has the newest schema"
+    NOT_MIGRATED = "not migrated: the database is as the failed migrations left it, which undo themselves"
     RESTORED = "rolled back as asked: what served before gets all requests"
     NOTHING_UNFINISHED = "nothing unfinished: no deploy was left in between"
     ROLLED_BACK = "failed and rolled back: what served before gets all requests"
@@ -17,7 +18,7 @@ class Outcome(Enum):
 
     @property
     def exit_code(self) -> int:
-        """0: done. 1: rolled back. 3: left in a state that needs rollback. (2, refused, is no end: nothing began.)"""
-        if self is Outcome.ROLLED_BACK:
+        """0: done. 1: failed, and undone. 3: left in a state that needs rollback. (2: refused, so nothing began.)"""
+        if self in (Outcome.ROLLED_BACK, Outcome.NOT_MIGRATED):
             return 1
         return 3 if self in (Outcome.LEFT_IN_BETWEEN, Outcome.OVERTAKEN) else 0

@@ -70,8 +70,8 @@ class Promotion:
         """Promote the newest revisions of `functions`. It ends in one of the outcomes, whatever happens.
 
         Raises:
-            Refused: another deploy is at work, a candidate is not ready, or a function was left in between: nothing is
-                changed.
+            Refused: another deploy is at work, a candidate is not ready, a function was left in between, or it failed
+                before the first change: nothing is changed.
             CloudFailed: the cloud does not say what there is, before anything is changed.
         """
         if not from_others:
@@ -242,6 +242,8 @@ class Promotion:
         """Everything back, and what that comes to."""
         if isinstance(error, Refused):
             raise error
+        if not self._begun:
+            raise Refused(f"{reason(error)}; nothing is changed") from error
         self._say(f"FAILED: {reason(error)}")
         is_overtaken = isinstance(error, Overtaken) or self._is_overtaken()
         services = [move.service.name for move in moves]

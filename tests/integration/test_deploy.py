@@ -89,6 +89,24 @@ def test_a_candidate_that_is_not_ready_is_refused_with_its_reason(cloud: Deploye
     assert cloud.is_untouched()
 
 
+def test_a_service_whose_requests_follow_the_newest_revision_has_nothing_to_deploy(cloud: Deployed) -> None:
+    health = SERVICES["health"]
+    cloud.run.follow_latest(health)
+    ended = cloud.deploy("promote")
+    assert ended.code == 0, ended.said
+    assert "health: " not in ended.said
+    assert cloud.run.annotation(health, RECORD) is None
+    assert cloud.serving()[QUERY] == {NEW: 100}
+
+
+def test_who_may_not_change_services_is_refused_before_anything_is_changed(cloud: Deployed) -> None:
+    cloud.run.faults.append(Fault(method="PATCH", path="services/", status=403, times=float("inf")))
+    ended = cloud.deploy("promote")
+    assert ended.code == 2
+    assert f"change service {QUERY}: 403 scripted by the test; nothing is changed" in ended.said
+    assert cloud.is_untouched()
+
+
 def test_one_function_alone_can_be_promoted(cloud: Deployed) -> None:
     assert cloud.deploy("promote", "--function", "health").code == 0
     assert cloud.serving()[SERVICES["health"]] == {NEW: 100}
@@ -492,7 +510,7 @@ def test_migrate_alone_runs_the_job_of_what_serves(cloud: Deployed) -> None:
 def test_migrate_says_why_it_failed(cloud: Deployed) -> None:
     cloud.run.job = lambda _image: "The container exited with an error."
     ended = cloud.deploy("migrate")
-    assert (ended.code, f"run job {JOB}: The container exited with an error." in ended.said) == (2, True)
+    assert (ended.code, f"FAILED: run job {JOB}: The container exited with an error." in ended.said) == (1, True)
     assert cloud.is_untouched()
 
 
