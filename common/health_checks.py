@@ -11,7 +11,7 @@ from common.health_runs import Check, Fault, Finding
 from common.settings import Settings
 
 NOT_CONFIGURED = "not configured"
-BESIDE_INSTANCES = "kept by each instance that searches"
+NOT_HERE = "not kept beside this function"
 KEEP_SECONDS = 60.0  # of what costs somebody something: a provider's quota, the database's time
 
 _PROBE = bytes(4_096)
@@ -84,14 +84,13 @@ def add_knowledge(checker: HealthChecker, stores: Stores) -> None:
 def chroma_folder_check(folder: Path, *, is_shared: bool = True) -> Check:
     """Whether Chroma's catalogue in `folder` can be read. Chroma itself is not opened, which takes half a second.
 
-    Where the folder is not shared and holds none, vectors lie beside the instances that search and are not looked at:
-    those make them from the database.
+    Where the folder is not shared and holds none, vectors may lie beside other instances, which is not known here.
     """
     catalogue = folder / "chroma.sqlite3"
 
     def check() -> str | None:
         if not is_shared and not catalogue.exists():
-            return BESIDE_INSTANCES
+            return NOT_HERE
         sqlite_readable(catalogue)
         return None
 

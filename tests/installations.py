@@ -108,7 +108,7 @@ def ask_of_policy(query: httpx.Client, figure: str = "61") -> Any:  # the answer
     answer = ask(query)
     assert figure in answer["answer"], answer
     assert [one["document_id"] for one in answer["citations"]] == [POLICY["id"]]
-    assert answer["degraded"] == []
+    assert answer["degraded"] == [], answer
     return answer
 
 

@@ -20,9 +20,21 @@ from common.database.engine import create_engine_for, migrate, write
 from common.database.schema_versions import known_versions
 from common.security.key_encryption import DEFAULT_FILE
 from tests import servers
-from tests.installations import QUESTION, Ended, Installation, ask, ask_of_policy, ledger_sums, put_policy, turns_of
+from tests.installations import (
+    POLICY,
+    QUESTION,
+    Ended,
+    Installation,
+    ask,
+    ask_of_policy,
+    ledger_sums,
+    put_policy,
+    turns_of,
+)
 
 NEWEST = known_versions()[-1]
+
+pytestmark = pytest.mark.timeout(300)  # some start several functions
 
 
 @contextmanager
@@ -58,10 +70,17 @@ def check_whole(restored: Installation, key: str, before: list[tuple[str, str]])
     for table in ("audit_events", "ledger_entries"):
         with pytest.raises(DBAPIError, match="append-only"), write(engine) as connection:
             connection.execute(text(f"DELETE FROM {table}"))
-    with restored.function("query", key) as query:  # whose vectors are made anew
+    fill_vectors(restored, key)
+    with restored.function("query", key) as query:
         ask_of_policy(query)
     assert len(turns_of(engine, restored.key_file)) == len(turns) + 1
     engine.dispose()
+
+
+def fill_vectors(restored: Installation, key: str) -> None:
+    """The function `documents` makes them from the database, at its first use."""
+    with restored.function("documents", key) as documents:
+        assert documents.get(f"/api/documents/{POLICY['id']}").status_code == HTTPStatus.OK
 
 
 def with_the_same_key(first: Installation, data: Path, **settings: str) -> Installation:
@@ -114,7 +133,8 @@ def test_a_database_in_use_is_not_replaced_and_one_that_is_replaced_is_kept(tmp_
     engine = create_engine_for(f"sqlite:///{kept}")
     assert len(turns_of(engine, first.key_file)) == 3
     engine.dispose()
-    with first.function("query", key) as query:  # beside vectors that are newer than the database
+    fill_vectors(first, key)  # where some are that are newer than the database
+    with first.function("query", key) as query:
         ask_of_policy(query, "61")
 
 

@@ -128,7 +128,7 @@ def test_a_missing_catalogue_is_a_fault_where_all_functions_share_a_folder(folde
 def test_in_production_vectors_may_lie_beside_other_instances_than_this_one(folder: Path) -> None:
     settings = load_settings(data_dir=folder, environment="production")
     index = components(settings)["vector_index"]
-    assert (index.status, index.detail) == ("healthy", "kept by each instance that searches")
+    assert (index.status, index.detail) == ("healthy", "not kept beside this function")
     (folder / "chroma").mkdir()
     (folder / "chroma" / "chroma.sqlite3").write_bytes(b"no database at all. " * 1_000)
     index = components(settings)["vector_index"]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from common.database.engine import DatabaseUnavailable
+from common.database.engine import DatabaseBehind, DatabaseUnavailable
 from common.database.schema import DatabaseTooNew
+from common.database.schema_versions import known_versions
 from common.problems import Unavailable
 from common.settings import settings
 from local import catalogue, loancheck
@@ -74,6 +75,11 @@ def test_a_bad_setting_is_named_without_its_value(
         (
             _caused(DatabaseUnavailable(), by=OperationalError("SELECT 'Jane'", {}, Exception("password"))),
             "the database cannot be used (OperationalError): check DATABASE_URL and DATA_DIR",
+        ),
+        (
+            DatabaseBehind("0003"),
+            "The database's schema is behind this program. It is at version 0003, and needed is "
+            f"{known_versions()[-1]}: python -m common.database.migrations upgrade",
         ),
         (Unavailable("Try again."), "A part that this needs is not available: Try again."),
         (Unavailable(), "A part that this needs is not available"),
