@@ -1,4 +1,4 @@
-# Every function is deployed as functions.json lists it, with just what it uses.
+# Every function is deployed as functions.json lists it, with just what it uses, and with the smallest parts.
 
 mock_provider "google" {
   source = "./tests/mocks"
@@ -23,7 +23,7 @@ variables {
   alert_emails    = ["desk@example.com"]
 }
 
-run "as_listed_and_scheduled" {
+run "as_listed_and_scheduled_with_the_smallest_parts" {
   command = plan
 
   variables {
@@ -88,6 +88,23 @@ run "as_listed_and_scheduled" {
   assert {
     condition     = alltrue([for name, job in google_cloud_scheduler_job.function : job.http_target[0].oidc_token[0].audience == "https://lcc-dev-${replace(name, "_", "-")}-123456789012.us-central1.run.app"])
     error_message = "Jobs bring a token for the function that they call."
+  }
+
+  assert {
+    condition     = length(google_sql_database_instance.this) == 1 && length(google_redis_instance.this) + length(google_compute_instance_group_manager.chroma) + length(google_compute_url_map.edge) == 0
+    error_message = "By default there is the smallest database, and nothing else that costs while idle."
+  }
+  assert {
+    condition     = sum(values(output.idle_usd_per_month)) < 11
+    error_message = "An idle deployment costs less than 11 USD a month."
+  }
+  assert {
+    condition     = !google_sql_database_instance.this[0].settings[0].ip_configuration[0].ipv4_enabled && google_sql_database_instance.this[0].settings[0].ip_configuration[0].ssl_mode == "ENCRYPTED_ONLY"
+    error_message = "The database has no public address, and speaks TLS alone."
+  }
+  assert {
+    condition     = google_sql_database_instance.this[0].deletion_protection && google_sql_database_instance.this[0].settings[0].backup_configuration[0].enabled && google_sql_database_instance.this[0].settings[0].backup_configuration[0].point_in_time_recovery_enabled
+    error_message = "The database is backed up and protected."
   }
 }
 

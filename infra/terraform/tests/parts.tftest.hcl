@@ -1,4 +1,4 @@
-# Parts that can be switched, and what everything is labelled with.
+# Parts that can be switched. What there is by default: functions.tftest.hcl.
 
 mock_provider "google" {
   source = "./tests/mocks"
@@ -21,27 +21,6 @@ variables {
   billing_account = "012345-6789AB-CDEF01"
   monthly_budget  = 50
   alert_emails    = ["desk@example.com"]
-}
-
-run "small_by_default" {
-  command = plan
-
-  assert {
-    condition     = length(google_sql_database_instance.this) == 1 && length(google_redis_instance.this) + length(google_compute_instance_group_manager.chroma) + length(google_compute_url_map.edge) == 0
-    error_message = "By default there is the smallest database, and nothing else that costs while idle."
-  }
-  assert {
-    condition     = sum(values(output.idle_usd_per_month)) < 11
-    error_message = "An idle deployment costs less than 11 USD a month."
-  }
-  assert {
-    condition     = !google_sql_database_instance.this[0].settings[0].ip_configuration[0].ipv4_enabled && google_sql_database_instance.this[0].settings[0].ip_configuration[0].ssl_mode == "ENCRYPTED_ONLY"
-    error_message = "The database has no public address, and speaks TLS alone."
-  }
-  assert {
-    condition     = google_sql_database_instance.this[0].deletion_protection && google_sql_database_instance.this[0].settings[0].backup_configuration[0].enabled && google_sql_database_instance.this[0].settings[0].backup_configuration[0].point_in_time_recovery_enabled
-    error_message = "The database is backed up and protected."
-  }
 }
 
 run "nothing_idle_with_a_database_of_your_own" {

@@ -43,7 +43,7 @@ run "every_field_is_named" {
     network_range      = "8.8.8.0/24"
     billing_export     = "billing"
     time_zone          = "Mars"
-    database           = { tier = "huge" }
+    database           = { tier = "huge", password_version = 1.5 }
     redis              = { memory_gb = 0 }
     chroma             = { version = "latest" }
     log_retention_days = 0
@@ -86,13 +86,13 @@ run "what_goes_together_is_named" {
   command = plan
 
   variables {
-    model             = "api-key"
-    schedules         = { query = "0 1 * * *" }
+    secrets           = { DATABASE_URL = "database" } # and the database that is made
+    schedules         = { query = "daily" }           # neither scheduled nor a schedule
     github_repository = "example/loan-collateral-check"
   }
 
   expect_failures = [
-    var.model,
+    var.secrets,
     var.schedules,
     var.state_bucket,
   ]
@@ -110,7 +110,7 @@ run "other_wrong_values" {
     monthly_budget    = -5
     settings          = { ENVIRONMENT = "development" }
     budget_thresholds = { forecast = [] }
-    database          = { password_version = 1.5 }
+    model             = "api-key"
     network_range     = "10.0.0.0/30"
     audit_logs        = { retention_days = 0 }
     edge              = { requests_per_minute = 1 }
@@ -126,25 +126,11 @@ run "other_wrong_values" {
     var.monthly_budget,
     var.settings,
     var.budget_thresholds,
-    var.database,
+    var.model,
     var.network_range,
     var.audit_logs,
     var.edge,
     var.state_bucket,
-  ]
-}
-
-run "two_databases_and_a_malformed_schedule" {
-  command = plan
-
-  variables {
-    secrets   = { DATABASE_URL = "database" }
-    schedules = { retention = "daily" }
-  }
-
-  expect_failures = [
-    var.secrets,
-    var.schedules,
   ]
 }
 

@@ -70,5 +70,5 @@ mock_resource "google_compute_instance_template" {
 }
 
 mock_resource "google_iam_workload_identity_pool" {
-  defaults = { name = "projects/123456789012/locations/global/workloadIdentityPools/lcc-dev-github" }
+  defaults = { name = "projects/123456789012/locations/global/workloadIdentityPools/lcc-dev-github" } # pragma: allowlist secret
 }
