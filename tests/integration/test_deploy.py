@@ -425,6 +425,19 @@ def test_the_next_step_of_the_same_job_puts_back_what_a_killed_one_left_without_
     assert cloud.is_back()
 
 
+def test_a_deploy_that_was_killed_while_it_ended_is_taken_back_whole(cloud: Deployed) -> None:
+    last_but_one = SERVICES["retention"]
+    with cloud.started("promote", "--step", "100") as process:
+        cloud.run.faults.append(Fault(method="PATCH", path=f"services/{last_but_one}", skip=2, before=process.kill))
+        process.wait(timeout=60)
+        cloud.run.faults.clear()
+    records = [cloud.run.annotation(name, RECORD) for name in SERVICES.values()]
+    assert [record["stage"] for record in records if record is not None] == ["promoted"] * 5 + ["moving"]
+    ended = cloud.deploy("rollback", "--unfinished", "--take-over")
+    assert ended.code == 0, ended.said
+    assert cloud.is_back()
+
+
 def test_a_function_left_in_between_has_to_be_deployed_too(cloud: Deployed) -> None:
     killed_at_50_percent(cloud)
     ended = cloud.deploy("promote", "--function", "query", "--take-over")

@@ -15,6 +15,7 @@ import pytest
 
 from tests import servers
 from tests.api_keys import new_key
+from tests.cloud_monitoring_server import Figures
 from tests.deploys import NEW, OLD, QUERY, SERVICES, Deployed, deployed
 from tests.emulators import ROOT, environment
 from tests.proxies import FUNCTIONS, another_caller, function
@@ -124,6 +125,12 @@ def cloud(real: Real, tmp_path: Path) -> Iterator[Deployed]:
         yield found
 
 
+def worse_at_half(cloud: Deployed, revision: str) -> None:
+    """Figures as of a revision of health that fails as soon as half of the requests are its own."""
+    is_bad = revision == f"{HEALTH}-{NEW}" and cloud.serving()[HEALTH].get(NEW) == 50
+    cloud.monitoring.figures[revision] = Figures(server_errors=100) if is_bad else Figures()
+
+
 def test_no_request_fails_while_revisions_are_promoted_and_taken_back(cloud: Deployed) -> None:
     url_of = cloud.run.url_of
     with (
@@ -143,12 +150,18 @@ def test_no_request_fails_while_revisions_are_promoted_and_taken_back(cloud: Dep
             before = health.requests()
             rolled_back = cloud.deploy("rollback")
             servers.wait_for(lambda: health.requests()[f"{HEALTH}-{OLD}"] > before[f"{HEALTH}-{OLD}"] + 50, "requests")
-    print(f"{load.statuses} {health.requests()} {query.requests()}\n{promoted.said}\n{rolled_back.said}")
+            cloud.monitoring.on_read = lambda revision: worse_at_half(cloud, revision)
+            failed = cloud.deploy("promote", *WATCHED, "--golden", str(ROOT / "infra" / "deploy" / "golden.jsonl"))
+            before = health.requests()
+            servers.wait_for(lambda: health.requests()[f"{HEALTH}-{OLD}"] > before[f"{HEALTH}-{OLD}"] + 50, "requests")
+    print(f"{load.statuses} {health.requests()} {query.requests()}")
     assert promoted.code == 0, promoted.said
     assert "Golden questions: 5 of 5 answered as they should be." in promoted.said
     assert "Migrations: done." in promoted.said
     assert (shares[QUERY], shares[HEALTH]) == ({NEW: 100}, {NEW: 100})
     assert rolled_back.code == 0, rolled_back.said
+    assert failed.code == 1, failed.said
+    assert "FAILED: health: 50.0 % of 200 requests failed" in failed.said
     assert (cloud.serving()[QUERY], cloud.serving()[HEALTH]) == ({OLD: 100}, {OLD: 100})
     assert load.failures == []
     assert load.statuses.keys() == {200}
