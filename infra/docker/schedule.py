@@ -9,6 +9,7 @@ for: the functions do that themselves at the next call. A call that fails is tri
 import argparse
 import http.client
 import json
+import signal
 import sys
 import time
 import urllib.error
@@ -132,7 +133,12 @@ def main(arguments: Sequence[str]) -> int:
     except (InvalidSettings, BadCron) as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command for people
         return 2
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # the first process of a container dies of no signal by itself
     setup_logging()
+    AWAKE.touch()
+    log.info("schedule.started", count=len(due))
     for minute in minutes(lambda: datetime.now(UTC), time.sleep):
         for one in due:
             if one.cron.is_due(minute):

@@ -144,3 +144,13 @@ def test_without_a_key_it_says_so_and_does_not_start(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("API_KEY: ")
+
+
+def test_it_ends_at_once_when_it_is_told_to() -> None:
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "API_KEY": "lcc_some_key"}
+    command = [sys.executable, "-u", str(FOLDER / "schedule.py")]
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "schedule.started" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=10) == 0
