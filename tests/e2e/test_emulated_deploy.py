@@ -48,8 +48,9 @@ NOT_COPIED = (".git", ".venv*", ".*_cache", ".hypothesis", "node_modules", ".ter
 VARIABLES = [*EXAMPLE, *PIPELINE, "-var=new_revisions_get_traffic=false", "-input=false", "-no-color"]
 # What somebody may have lying about, by the path it would have in the repository.
 NOT_TO_SHIP = (
-    ".env", "keys/key-encryption-key", "data/database/loan_collateral.db", "common/.env", "common/security/tls.key",
-    "functions/query/loan_collateral.db", "functions/query/__pycache__/main.cpython-311.pyc", "functions/ca.pem",
+    ".env", ".venv/lib/python3.13/site-packages/common.py", "keys/key-encryption-key",
+    "data/database/loan_collateral.db", "common/.env", "common/security/tls.key", "functions/query/loan_collateral.db",
+    "functions/query/__pycache__/main.cpython-311.pyc", "functions/ca.pem",
 )  # fmt: skip
 QUESTION = "How long is a UCC financing statement effective?"
 DOCUMENT = {
