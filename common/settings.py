@@ -63,6 +63,11 @@ class Settings(Described):
         "check (roles/run.invoker, never for allUsers), which takes the signature away once it has checked it; only on "
         "Cloud Run, and only for functions that Google alone calls. All else of the token is checked in both cases.",
     )
+    events_by_key: bool = setting(
+        False,
+        description="Whether functions that Google's services alone call take API keys too, where something else calls "
+        "them: a CronJob, or the scheduler of compose.yaml.",
+    )
     google_certs_url: str = setting(
         "https://www.googleapis.com/oauth2/v3/certs", description="Where the issuer's public keys are, as a JWK set."
     )
@@ -205,6 +210,7 @@ class Settings(Described):
     )
     k_service: str | None = setting(None, description="Set by Cloud Run and Knative: the service's name.")
     k_revision: str | None = setting(None, description="Set by Cloud Run and Knative: the revision's name.")
+    function_target: str | None = setting(None, description="Set by images: the function's entry point.")
 
     # Health
     health_timeout_ms: int = setting(

@@ -17,6 +17,7 @@ from common.security import anonymous
 from common.security.callers import Callers
 from common.security.client_address import limit_group
 from common.security.principal import ANONYMOUS, Principal
+from common.settings import settings
 
 # RFC 6750, section 2.1. A repeated header arrives joined by a comma, which neither a key nor a token has.
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
@@ -36,7 +37,8 @@ _UNREADABLE = _Credential("unreadable", "")
 def authenticate(request: flask.Request, callers: Callers, address: str) -> Principal:
     """The principal of `request`, which comes from `address`.
 
-    `callers` is what functions.json says of the function: "google" takes ID tokens alone, anything else keys as well.
+    `callers` is what functions.json says of the function: "google" takes ID tokens alone (keys too with EVENTS_BY_KEY),
+    anything else keys as well.
 
     Raises:
         Unauthenticated: no credential came along, more than one, or one that is not let in.
@@ -84,7 +86,7 @@ def _principal(credential: _Credential, callers: Callers) -> Principal | None:
         from common.security.id_tokens import id_tokens
 
         return id_tokens().check(credential.text, is_for_google_alone=callers == "google")
-    if credential.kind == "key" and callers != "google":
+    if credential.kind == "key" and (callers != "google" or settings().events_by_key):
         from common.security.api_keys import api_keys
 
         return api_keys().check(credential.text)

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 Callers = Literal["public", "api-key", "google"]
-"""public and api-key: keys and ID tokens are let in; google: ID tokens alone, as of a scheduler or Pub/Sub."""
+"""public and api-key: keys and ID tokens are let in; google: ID tokens alone, as of a scheduler or Pub/Sub,
+unless EVENTS_BY_KEY lets in keys too."""
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "functions" / "functions.json"
 

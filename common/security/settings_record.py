@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 WATCHED = (
     "address_limit", "anonymous", "archive_url", "auth_cache_seconds", "chat_model", "chroma_url", "conversation_days",
-    "cors_origins", "daily_tokens", "daily_usd", "embedding_model", "environment", "failed_keys_limit",
+    "cors_origins", "daily_tokens", "daily_usd", "embedding_model", "environment", "events_by_key", "failed_keys_limit",
     "gemini_api_key", "gemini_base_url", "google_accounts", "google_audiences", "google_certs_url", "google_issuers",
     "google_signatures",
     "idempotency_hours", "key_file", "kms_key", "limit_factor", "mask_allow", "mask_kinds", "max_concurrent_requests",
     "pii_shield", "redis_url", "trace_content", "trusted_proxies", "vertex_project", "when_redis_is_away",
 )  # fmt: skip
 
-LOCAL = "local"  # what stands for the service where the platform names none
+LOCAL = "local"  # what stands for the service where neither platform nor image names one
 
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")  # digits could be taken for somebody's number
 _MARK = 12
@@ -50,7 +50,7 @@ def settings_recorded() -> bool:
 def record_settings(chosen: Settings, ring: KeyRing) -> bool:
     """Record `chosen` where they differ from the last recorded ones; whether they did."""
     marks = {name: _mark(ring, name, getattr(chosen, name)) for name in WATCHED}
-    target = f"settings:{chosen.k_service or LOCAL}"
+    target = f"settings:{chosen.k_service or chosen.function_target or LOCAL}"
     with read(engine()) as connection:
         if _last(connection, target) == marks:
             return False

@@ -254,3 +254,13 @@ def test_only_where_google_alone_calls_cloud_run_may_have_taken_the_signature(
         for callers in ("api-key", "public"):
             with pytest.raises(Unauthenticated):
                 ask(bearer(token), callers)
+
+
+def test_a_function_of_googles_takes_keys_where_something_else_calls_it(tmp_path: Path) -> None:
+    with instance(tmp_path, EVENTS_BY_KEY="true", FAILED_KEYS_LIMIT="none"):
+        made = api_keys().create(role="service", tenant="acme")
+        assert ask(api_key(made.text), "google") == Principal(
+            id=f"key:{made.id}", tenant="acme", scopes=ROLES["service"]
+        )
+        with pytest.raises(Unauthenticated):
+            ask(api_key(made.text + "x"), "google")

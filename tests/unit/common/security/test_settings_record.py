@@ -54,6 +54,14 @@ def test_a_setting_that_does_not_decide_about_access_may_change() -> None:
     assert not record_settings(load_settings(port=8123, log_level="DEBUG"), key_ring())
 
 
+def test_where_the_platform_names_no_service_the_image_names_the_function() -> None:
+    query = load_settings(function_target="query", gemini_api_key="one secret")
+    retention = load_settings(function_target="retention")
+    assert [record_settings(one, key_ring()) for one in (query, retention, query, retention)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
 def test_functions_of_one_deployment_that_differ_record_themselves_once_each() -> None:
     query = load_settings(k_service="query", google_audiences="https://query.example")
     documents = load_settings(k_service="documents", google_audiences="https://documents.example")

@@ -17,7 +17,6 @@ from tests.api_keys import new_key
 from tests.emulators import environment
 
 SCHEDULED = [one for one in load_functions() if one.schedule is not None]
-OF_KEYS = [one for one in SCHEDULED if one.callers != "google"]
 KEY = "a-key"
 
 
@@ -118,7 +117,7 @@ def test_a_call_without_a_key_or_to_no_address_is_told_in_one_line(key: Path, tm
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "call.py: error: url: must begin with http://")
 
 
-@pytest.mark.parametrize("function", OF_KEYS, ids=lambda function: function.name)
+@pytest.mark.parametrize("function", SCHEDULED, ids=lambda function: function.name)
 def test_the_real_function_does_what_it_is_called_for(function: ListedFunction, tmp_path: Path, free_port: int) -> None:
     (tmp_path / "api-key").write_text(new_key(tmp_path))
     command = [
@@ -127,7 +126,11 @@ def test_the_real_function_does_what_it_is_called_for(function: ListedFunction, 
         str(FOLDER.parents[1] / function.source),
     ]
     command += ["--target", function.entry_point, "--host", servers.LOOPBACK, "--port", str(free_port)]
-    env = {name: value for name, value in environment(tmp_path).items() if name not in {"PORT", "PYTHONPATH"}}
+    env = {
+        name: value
+        for name, value in environment(tmp_path, EVENTS_BY_KEY="true").items()
+        if name not in {"PORT", "PYTHONPATH"}
+    }
     url = f"http://{servers.LOOPBACK}:{free_port}"
     with servers.running(command, is_ready=lambda: servers.answers(f"{url}/live"), log=tmp_path / "log", env=env):
         assert function.schedule is not None
