@@ -2,7 +2,7 @@
 
 All detectors look at everything but the tests. There only those look that know a key by its form (AWS, GitHub, Slack,
 private keys and so on): tests of masking and of sign-in are full of invented passwords, and a list that everybody has
-to add to is a list that nobody reads.
+to add to is a list that nobody reads. So it is with what lies in folders `generated`: what it is made of is looked at.
 
 What is found and is none is allowed in one of two ways, both seen in a review: `# pragma: allowlist secret` on the
 line, or, where a file cannot hold a comment, an entry with its reason in secrets.toml. An entry that nothing matches
@@ -21,6 +21,7 @@ from infra.supply_chain.tools import HERE, audit_tool, repository_files, run
 
 ALLOWED = HERE / "secrets.toml"
 _TESTS = "tests/"
+_GENERATED = "/generated/"
 _NO_SECRETS = ("IPPublicDetector",)  # an address is none; common/pii.py is about those
 _BY_LOOKS = ("KeywordDetector", "BasicAuthDetector", "HexHighEntropyString", "Base64HighEntropyString")
 _MIN_REASON_CHARACTERS = 10
@@ -97,10 +98,9 @@ def check_secrets(root: Path, allowed: Sequence[Allowed]) -> Outcome:
 
 
 def _suspects(root: Path, files: Sequence[str]) -> Iterator[Suspect]:
-    tests = [name for name in files if name.startswith(_TESTS)]
-    others = [name for name in files if not name.startswith(_TESTS)]
-    yield from _scan(root, others, without=_NO_SECRETS)
-    yield from _scan(root, tests, without=(*_NO_SECRETS, *_BY_LOOKS))
+    by_form = [name for name in files if name.startswith(_TESTS) or _GENERATED in name]
+    yield from _scan(root, sorted({*files} - {*by_form}), without=_NO_SECRETS)
+    yield from _scan(root, by_form, without=(*_NO_SECRETS, *_BY_LOOKS))
 
 
 def _scan(root: Path, files: Sequence[str], *, without: Sequence[str]) -> Iterator[Suspect]:
