@@ -170,7 +170,7 @@ def test_a_function_that_is_not_listed_is_refused_by_the_arguments_name(store: S
 
 def test_the_same_input_gives_the_same_layers(store: Store, images: dict[str, str], context: Path) -> None:
     health = next(one for one in FUNCTIONS if one["name"] == "health")
-    store.build(context, "loancheck/health:again", "--no-cache", *_arguments(health))
+    store.build(context, "loancheck/health:again", "--layers", "--no-cache", *_arguments(health))
     first, second = store.inspected(images["health"]), store.inspected("loancheck/health:again")
     assert first["RootFS"]["Layers"] == second["RootFS"]["Layers"]
 
