@@ -20,7 +20,7 @@ COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-has
 	$(addprefix --upgrade-package ,$(UPGRADE))
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
-.PHONY: help run test lint audit sbom format bench lock migration env-example clean
+.PHONY: help run test image-test lint audit sbom format bench lock migration env-example clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,13 +33,16 @@ test: .venv/.dev $(AUDIT_TOOLS) ## All tests, with their coverage gates.
 	@$(BIN)/coverage report --fail-under=85
 	@$(BIN)/coverage report --fail-under=100 --include="$$(tr '\n' ',' < tests/critical.txt)"
 
+image-test: .venv/.dev ## Build all images and run them: as root, with buildah, podman, runc and debootstrap.
+	@IMAGE_TESTS=1 $(BIN)/python -m pytest -s tests/e2e/test_image.py
+
 lint: .venv/.dev ## Format, lint, types, import rules.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-audit: $(AUDIT_TOOLS) ## Locks, vulnerabilities, secrets, workflows, scripts. ADVISORIES=required: no answer fails.
+audit: $(AUDIT_TOOLS) ## Locks, vulnerabilities, secrets, workflows, what is deployed. ADVISORIES=required: no answer fails.
 	@$(AUDIT)/python -m infra.supply_chain.audit --advisories=$(or $(ADVISORIES),asked) --tools=$(if $(CI),required,found)
 
 sbom: .venv/.installed .venv-audit/.installed ## What a function is made of, as CycloneDX in build/sbom.cdx.json.

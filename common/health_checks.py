@@ -11,7 +11,7 @@ from common.health_runs import Check, Fault, Finding
 from common.settings import Settings
 
 NOT_CONFIGURED = "not configured"
-NOT_HERE = "not kept beside this function"
+IN_MEMORY = "in memory, from the database"
 KEEP_SECONDS = 60.0  # of what costs somebody something: a provider's quota, the database's time
 
 _PROBE = bytes(4_096)
@@ -22,8 +22,7 @@ _MB = 1_000_000
 class Stores:
     """Where data lies; None: nowhere. `disk` is the folder whose disk holds what is kept here.
 
-    `migrates` is as `database_check` has it. Where `is_shared` is false, Chroma's folder may be another one for each
-    instance: that of a function that keeps no vectors is not there.
+    `migrates` is as `database_check` has it.
     """
 
     database_url: str | None
@@ -31,20 +30,19 @@ class Stores:
     chroma_url: str | None
     disk: Path | None
     migrates: bool | None
-    is_shared: bool
 
 
 def configured_stores(settings: Settings) -> Stores:
     url = settings.database_location()
-    is_own = settings.database_url is None or settings.chroma_url is None  # below DATA_DIR
     file = sqlite_file(url)
+    has_chroma_folder = settings.chroma_url is None and file is not None  # as common.knowledge.vector_indexes has it
+    is_own = settings.database_url is None or has_chroma_folder  # below DATA_DIR
     return Stores(
         database_url=url,
-        chroma_folder=settings.data_dir / "chroma" if settings.chroma_url is None else None,
+        chroma_folder=settings.data_dir / "chroma" if has_chroma_folder else None,
         chroma_url=settings.chroma_url,
         disk=settings.data_dir if is_own else file.parent if file is not None else None,
         migrates=settings.migrate_on_start,
-        is_shared=not settings.is_production,
     )
 
 
@@ -55,7 +53,6 @@ def given_stores(db_path: Path | None, chromadb_path: Path | None) -> Stores:
         chroma_url=None,
         disk=db_path.absolute().parent if db_path is not None else chromadb_path,
         migrates=None,
-        is_shared=True,
     )
 
 
@@ -81,20 +78,9 @@ def add_knowledge(checker: HealthChecker, stores: Stores) -> None:
         checker.add("knowledge", knowledge_check(stores.database_url), needed=False, keep_seconds=KEEP_SECONDS)
 
 
-def chroma_folder_check(folder: Path, *, is_shared: bool = True) -> Check:
-    """Whether Chroma's catalogue in `folder` can be read. Chroma itself is not opened, which takes half a second.
-
-    Where the folder is not shared and holds none, vectors may lie beside other instances, which is not known here.
-    """
-    catalogue = folder / "chroma.sqlite3"
-
-    def check() -> str | None:
-        if not is_shared and not catalogue.exists():
-            return NOT_HERE
-        sqlite_readable(catalogue)
-        return None
-
-    return check
+def chroma_folder_check(folder: Path) -> Check:
+    """Whether Chroma's catalogue in `folder` can be read. Chroma itself is not opened, which takes half a second."""
+    return lambda: sqlite_readable(folder / "chroma.sqlite3")
 
 
 def disk_check(folder: Path, min_free_mb: int) -> Check:
@@ -133,8 +119,10 @@ def _add_vector_index(checker: HealthChecker, stores: Stores, settings: Settings
         check = chroma_server_check(stores.chroma_url, token)
         checker.add("vector_index", check, needed=False, facts={"kind": "chroma server"})
     elif stores.chroma_folder is not None:
-        check = chroma_folder_check(stores.chroma_folder, is_shared=stores.is_shared)
+        check = chroma_folder_check(stores.chroma_folder)
         checker.add("vector_index", check, needed=False, facts={"kind": "chroma on disk"})
+    elif stores.database_url is not None and sqlite_file(stores.database_url) is None:
+        checker.note("vector_index", IN_MEMORY, kind="database")
     else:
         checker.note("vector_index", NOT_CONFIGURED)
 

@@ -233,7 +233,9 @@ class Settings(Described):
         "`python -m common.database.migrations upgrade` before; on an older schema all is refused until then (503).",
     )
     chroma_url: str | None = setting(
-        None, description="URL of a Chroma server. Without it: Chroma on disk in DATA_DIR/chroma."
+        None,
+        description="URL of a Chroma server. Without it: Chroma on disk in DATA_DIR/chroma; beside a database server, "
+        "whose instances share no disk, each instance's memory, read from the database.",
     )
     chroma_token: Secret | None = setting(None, description="Token for the Chroma server, where it asks for one.")
 

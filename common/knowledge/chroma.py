@@ -21,8 +21,7 @@ from common.knowledge.chroma_disk import ChromaFolder
 from common.knowledge.lexical import Filter
 from common.knowledge.vectors import VectorEntry, VectorsLost, VectorsUnavailable
 from common.llm.embeddings import Embedder, FloatVector
-from common.once import once
-from common.settings import InvalidSettings, settings
+from common.settings import InvalidSettings
 from common.tracing import inject
 
 if TYPE_CHECKING:
@@ -181,18 +180,6 @@ def tenant_of(name: str, embedder: Embedder) -> str | None:
     _, dot, rest = name.partition(".")
     tenant, _, _ = rest.partition(".")
     return tenant if dot and name == collection_name(embedder, tenant) else None
-
-
-@once
-def vector_index() -> ChromaIndex:
-    """This instance's vectors, by the settings: on a server where CHROMA_URL names one, else in DATA_DIR/chroma."""
-    from common.llm.models import embedder
-
-    here = settings()
-    if here.chroma_url is None:
-        return ChromaIndex.on_disk(here.data_dir / "chroma", embedder())
-    token = here.chroma_token.get_secret_value() if here.chroma_token else None
-    return ChromaIndex.on_server(here.chroma_url, embedder(), token)
 
 
 class _ChromaServer:

@@ -339,8 +339,8 @@ class MemoryIndex(Index):
 
 @once
 def knowledge_index() -> Index:
-    """This instance's index over its database and Chroma, by the settings. It opens neither before a search."""
-    from common.knowledge.chroma import vector_index
+    """This instance's index over its database and vectors, by the settings. It opens neither before a search."""
+    from common.knowledge.vector_indexes import vector_index
     from common.llm.models import embedder
 
     return Index(engine(), vector_index(), embedder())

@@ -4,13 +4,12 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from common.database.engine import read, write
-from common.database.tables import chunks, document_attributes, documents, knowledge_state, revisions
-from common.knowledge.lexical import DOCUMENT_ID
-from common.knowledge.sentence_vectors import unpack_vectors
-from common.knowledge.vectors import VectorEntry, VectorIndex, VectorsDamaged, VectorsLost, VectorsUnavailable
+from common.database.tables import chunks, documents, knowledge_state, revisions
+from common.knowledge.stored_vectors import current_counts, current_ids, is_of, stored_entries
+from common.knowledge.vectors import VectorIndex, VectorsDamaged, VectorsLost, VectorsUnavailable
 from common.llm.embeddings import Embedder
 from common.logging import component_logger
 
@@ -91,8 +90,7 @@ class Repairer:
     def _match_tenant(self, tenant: str) -> None:
         present = self._vectors.ids(tenant)
         with read(self._engine) as connection:  # after `ids`: what is written since then is in none of the two
-            usable = (chunks.c.tenant == tenant) & self._is_usable()
-            current = set(connection.execute(select(chunks.c.vector_id).where(usable)).scalars())
+            current = current_ids(connection, tenant, self._embedder)
             of_tenant = select(revisions.c.revision).where(revisions.c.tenant == tenant)
             announced = set(connection.execute(of_tenant).scalars())
         if not current and not announced:
@@ -101,7 +99,9 @@ class Repairer:
         stray = [one for one in present - current if one.partition(":")[0] not in announced]
         self._vectors.delete(tenant, stray)
         for some in slices(sorted(current - present)):
-            self._vectors.upsert(tenant, self._stored_entries(tenant, some))
+            with read(self._engine) as connection:
+                entries = stored_entries(connection, tenant, some, self._embedder)
+            self._vectors.upsert(tenant, entries)
 
     def _drop(self, tenant: str) -> None:
         """Forget a tenant without vectors, unless a write of its first one has been announced by now.
@@ -111,22 +111,14 @@ class Repairer:
         with write(self._engine) as connection:
             take_turn(connection)
             ours = select(func.count()).select_from(revisions).where(revisions.c.tenant == tenant)
-            usable = select(func.count()).where(chunks.c.tenant == tenant, self._is_usable())
+            usable = select(func.count()).where(chunks.c.tenant == tenant, is_of(self._embedder))
             if not any(connection.execute(query).scalar_one() for query in (ours, usable)):
                 self._vectors.drop(tenant)
 
     def _expected(self) -> dict[str, int]:
         """How many vectors each tenant should have; without those who should have none."""
-        query = (
-            select(chunks.c.tenant, func.count().label("vectors")).where(self._is_usable()).group_by(chunks.c.tenant)
-        )
         with read(self._engine) as connection:
-            return {row.tenant: row.vectors for row in connection.execute(query)}
-
-    def _is_usable(self) -> ColumnElement[bool]:
-        """Whether a chunk's vector is of this embedder."""
-        ours = select(documents.c.tenant, documents.c.id).where(documents.c.embedder == self._embedder.name)
-        return tuple_(chunks.c.tenant, chunks.c.document_id).in_(ours)
+            return current_counts(connection, self._embedder)
 
     def _warn_of_other_embedders(self) -> None:
         others = select(func.count()).select_from(documents).where(documents.c.embedder != self._embedder.name)
@@ -134,23 +126,6 @@ class Repairer:
             count = connection.execute(others).scalar_one()
         if count:  # found by their words alone until they are handed in again
             log.warning("knowledge.embedded_by_another_embedder", count=count, embedder=self._embedder.name)
-
-    def _stored_entries(self, tenant: str, vector_ids: Sequence[str]) -> list[VectorEntry]:
-        with read(self._engine) as connection:
-            query = select(chunks.c.vector_id, chunks.c.document_id, chunks.c.vector)
-            ours = (chunks.c.tenant == tenant) & chunks.c.vector_id.in_(vector_ids)
-            rows = connection.execute(query.where(ours)).all()
-            attributes = {row.document_id: {DOCUMENT_ID: row.document_id} for row in rows}
-            named = select(document_attributes).where(
-                document_attributes.c.tenant == tenant, document_attributes.c.document_id.in_(list(attributes))
-            )
-            for row in connection.execute(named):
-                attributes[row.document_id][row.name] = row.value
-        vectors = unpack_vectors([row.vector for row in rows], self._embedder.dimensions)
-        return [
-            VectorEntry(id=row.vector_id, vector=vector, attributes=attributes[row.document_id])
-            for row, vector in zip(rows, vectors, strict=True)
-        ]
 
 
 def vector_id(revision: str, ordinal: int) -> str:

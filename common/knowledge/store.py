@@ -364,7 +364,7 @@ def knowledge_store() -> KnowledgeStore:
     Raises:
         VectorsUnavailable: the vector index is out of reach. The next call tries again.
     """
-    from common.knowledge.chroma import vector_index
+    from common.knowledge.vector_indexes import vector_index
     from common.llm.models import embedder
 
     store = KnowledgeStore(

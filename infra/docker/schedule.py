@@ -7,26 +7,30 @@ for: the functions do that themselves at the next call. A call that fails is tri
 """
 
 import argparse
-import http.client
 import json
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from heapq import heapify, heapreplace
+from http import HTTPStatus
 from pathlib import Path
+
+import httpx
+from cronsim import CronSim, CronSimError
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_chain, wait_fixed
 
 from common.logging import component_logger, setup_logging
 from common.settings import InvalidSettings, settings
 
 LIST = Path("functions") / "functions.json"
 AWAKE = Path("/tmp/awake")  # noqa: S108  # a container's own; its health check looks at when it was touched
+AWAKE_SECONDS = 60.0  # at most between two touches, but for a call
 WAITS_SECONDS = (5.0, 30.0, 120.0)  # before a second, third and fourth attempt
-MINUTE = timedelta(minutes=1)
-_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # of minute, hour, day, month, weekday; 0 and 7 are Sunday
+ANSWER_SECONDS = 10.0  # beyond the function's own time limit
+NO_ANSWER = 0
 
 log = component_logger("function")
 
@@ -36,40 +40,12 @@ class BadCron(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cron:
-    """When something is due: the values that each of the five fields takes."""
-
-    fields: tuple[frozenset[int], ...]
-    days_are_either: bool
-    """Where both day and weekday are restricted, one of them is enough."""
-
-    @classmethod
-    def of(cls, text: str) -> "Cron":
-        """`text` as in `30 6 * * 1-5`: numbers, ranges, lists and steps.
-
-        Raises:
-            BadCron: anything else.
-        """
-        parts = text.split()
-        if len(parts) != len(_RANGES):
-            raise BadCron(f"schedule.cron: {text!r} must have five fields")
-        fields = tuple(_values(part, *bounds) for part, bounds in zip(parts, _RANGES, strict=True))
-        return cls(fields=fields, days_are_either=parts[2] != "*" and parts[4] != "*")
-
-    def is_due(self, moment: datetime) -> bool:
-        minutes, hours, days, months, weekdays = self.fields
-        day, weekday = moment.day in days, bool({moment.isoweekday(), moment.isoweekday() % 7} & weekdays)
-        is_the_day = day or weekday if self.days_are_either else day and weekday
-        return moment.minute in minutes and moment.hour in hours and moment.month in months and is_the_day
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduled:
     """A function that is called on a schedule: where, when, and how long it may take."""
 
     function: str
     path: str
-    cron: Cron
+    cron: str
     timeout_seconds: int
 
     def url(self, form: str) -> str:
@@ -85,41 +61,47 @@ def scheduled(text: str) -> Sequence[Scheduled]:
     found = []
     for one in json.loads(text)["functions"]:
         if schedule := one.get("schedule"):
+            cron, seconds = schedule["cron"], one["timeout_seconds"]
             try:
-                cron = Cron.of(schedule["cron"])
-            except BadCron as error:
-                raise BadCron(f"functions.json: {one['name']}: {error}") from None
-            seconds = one["timeout_seconds"]
+                CronSim(cron, datetime.now(UTC))
+            except CronSimError as error:
+                raise BadCron(f"functions.json: {one['name']}: schedule.cron: {cron!r}: {error}") from None
             found.append(Scheduled(function=one["name"], path=schedule["path"], cron=cron, timeout_seconds=seconds))
     return found
 
 
+def due(
+    listed: Sequence[Scheduled], now: Callable[[], datetime], sleep: Callable[[float], None]
+) -> Iterator[tuple[datetime, Scheduled]]:
+    """What is due from now on, as soon as it is; nothing is left out where a call took longer."""
+    times = [CronSim(one.cron, now()) for one in listed]
+    waiting = [(next(times[number]), number) for number in range(len(listed))]
+    heapify(waiting)
+    while waiting:
+        moment, number = waiting[0]
+        while (rest := (moment - now()).total_seconds()) > 0:
+            AWAKE.touch()
+            sleep(min(rest, AWAKE_SECONDS))
+        AWAKE.touch()
+        yield moment, listed[number]
+        heapreplace(waiting, (next(times[number]), number))
+
+
 def call(one: Scheduled, form: str, key: str, sleep: Callable[[float], None]) -> bool:
     """Whether the call was taken, at the latest after the last attempt. What is refused as wrong is not tried again."""
-    for attempt, wait in enumerate((*WAITS_SECONDS, None), start=1):
-        AWAKE.touch()
-        status, error_type = _post(one.url(form), key, one.timeout_seconds + 10)
-        if status and status < http.client.BAD_REQUEST:
-            log.info("schedule.called", function=one.function, status=status, attempt=attempt)
-            return True
-        may_pass = not status or status >= http.client.INTERNAL_SERVER_ERROR or status == http.client.TOO_MANY_REQUESTS
-        tell = log.warning if may_pass and wait else log.error
-        tell("schedule.failed", function=one.function, status=status, error_type=error_type, attempt=attempt)
-        if not may_pass or wait is None:
-            break
-        sleep(wait)
-    return False
-
-
-def minutes(now: Callable[[], datetime], sleep: Callable[[float], None]) -> Iterator[datetime]:
-    """Every minute from the next one on as soon as it has begun, none left out when a call took longer."""
-    minute = now().replace(second=0, microsecond=0) + MINUTE
-    while True:
-        while (rest := (minute - now()).total_seconds()) > 0:
-            sleep(rest)
-        AWAKE.touch()
-        yield minute
-        minute += MINUTE
+    attempts = Retrying(
+        retry=retry_if_result(_may_pass),
+        wait=wait_chain(*map(wait_fixed, WAITS_SECONDS)),
+        stop=stop_after_attempt(1 + len(WAITS_SECONDS)),
+        sleep=sleep,
+        retry_error_callback=_last_status,
+    )
+    status = attempts(_status, one, form, key)
+    if not _is_taken(status):
+        log.error("schedule.given_up", function=one.function, status=status)
+        return False
+    log.info("schedule.called", function=one.function, status=status)
+    return True
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -127,51 +109,46 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--url", default="http://{service}:8080", help="where a function is, but for its path")
     form: str = parser.parse_args(arguments).url
     try:
-        key, due = settings().api_key, scheduled(LIST.read_text(encoding="utf-8"))
+        key, listed = settings().api_key, scheduled(LIST.read_text(encoding="utf-8"))
         if key is None:
             raise InvalidSettings("API_KEY: must be a key with the scope events:receive")
     except (InvalidSettings, BadCron) as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command for people
         return 2
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # the first process of a container dies of no signal by itself
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a container's first process dies of no signal by itself
     setup_logging()
-    AWAKE.touch()
-    log.info("schedule.started", count=len(due))
-    for minute in minutes(lambda: datetime.now(UTC), time.sleep):
-        for one in due:
-            if one.cron.is_due(minute):
-                call(one, form, key.get_secret_value(), time.sleep)
+    log.info("schedule.started", count=len(listed))
+    for _, one in due(listed, lambda: datetime.now(UTC), time.sleep):
+        call(one, form, key.get_secret_value(), time.sleep)
     return 0
 
 
-def _post(url: str, key: str, timeout_seconds: float) -> tuple[int, str]:
-    """The status, 0 where there was no answer; and what went wrong then."""
-    request = urllib.request.Request(url, method="POST", headers={"X-API-Key": key})  # noqa: S310  # ours
+def _status(one: Scheduled, form: str, key: str) -> int:
+    """Of the answer; `NO_ANSWER` where there was none. A redirect is not followed: the key stays here."""
+    AWAKE.touch()
+    error_type = None
     try:
-        with urllib.request.urlopen(request, timeout=timeout_seconds) as response:  # noqa: S310
-            return response.status, ""
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, ""
-    except (OSError, http.client.HTTPException) as error:
-        return 0, type(error).__name__
+        timeout = one.timeout_seconds + ANSWER_SECONDS
+        status = httpx.post(one.url(form), headers={"X-API-Key": key}, timeout=timeout).status_code
+    except httpx.HTTPError as error:
+        status, error_type = NO_ANSWER, type(error).__name__
+    if not _is_taken(status):
+        log.warning("schedule.failed", function=one.function, status=status, error_type=error_type)
+    return status
 
 
-def _values(field: str, low: int, high: int) -> frozenset[int]:
-    found: set[int] = set()
-    for part in field.split(","):
-        span, _, step = part.partition("/")
-        first, _, last = (f"{low}-{high}" if span == "*" else span).partition("-")
-        try:
-            begin, end, every = int(first), int(last or (high if step else first)), int(step or 1)
-        except ValueError:
-            raise BadCron(f"schedule.cron: {field!r} is not of numbers, *, -, / and commas") from None
-        if not low <= begin <= end <= high or every < 1:
-            raise BadCron(f"schedule.cron: {field!r} must be within {low} and {high}")
-        found.update(range(begin, end + 1, every))
-    return frozenset(found)
+def _is_taken(status: int) -> bool:
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _may_pass(status: int) -> bool:
+    passing = {NO_ANSWER, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+    return status in passing or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _last_status(state: RetryCallState) -> int:
+    status: int = state.outcome.result() if state.outcome is not None else NO_ANSWER
+    return status
 
 
 if __name__ == "__main__":

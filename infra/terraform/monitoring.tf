@@ -19,9 +19,8 @@ locals {
       query    = "avg(avg_over_time(${local.uptime}\"${google_monitoring_uptime_check_config.health.uptime_check_id}\"}[5m])) < 0.5"
       duration = "120s"
     }
-    # Asked for where there is a Chroma server: without one the health function finds no vectors beside itself, and says so.
     ComponentDown = {
-      query    = "avg(avg_over_time(${local.uptime}\"${try(google_monitoring_uptime_check_config.healthy[0].uptime_check_id, "")}\"}[5m])) < 0.5"
+      query    = "avg(avg_over_time(${local.uptime}\"${google_monitoring_uptime_check_config.healthy.uptime_check_id}\"}[5m])) < 0.5"
       duration = "180s"
     }
     InstanceRestartsAgainAndAgain = {
@@ -148,7 +147,7 @@ locals {
 }
 
 resource "google_monitoring_alert_policy" "this" {
-  for_each = { for name, alert in local.alerts : name => alert if name != "ComponentDown" || var.chroma.enabled }
+  for_each = local.alerts
 
   display_name          = "${local.prefix}: ${each.key}"
   combiner              = "OR"
@@ -207,8 +206,6 @@ resource "google_monitoring_uptime_check_config" "health" {
 }
 
 resource "google_monitoring_uptime_check_config" "healthy" {
-  count = var.chroma.enabled ? 1 : 0
-
   display_name     = "${local.prefix}: /health is healthy"
   period           = "300s"
   timeout          = "10s"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from common.database.engine import engine, migrate
-from common.knowledge.chroma import vector_index
 from common.knowledge.index import knowledge_index
 from common.knowledge.store import Document, knowledge_store
+from common.knowledge.vector_indexes import vector_index
 from common.llm.models import embedder
 from common.settings import settings
 from tests.knowledge_fakes import TENANT
@@ -73,3 +73,22 @@ def test_a_chroma_server_is_used_where_one_is_named(new_instance: pytest.MonkeyP
     assert vector_index().count(TENANT) == 1
     assert not (settings().data_dir / "chroma").exists()
     vector_index().reset()
+
+
+@pytest.mark.servers
+def test_instances_of_a_database_server_need_no_folder_in_common(
+    new_instance: pytest.MonkeyPatch, postgresql_url: str, tmp_path: Path
+) -> None:
+    new_instance.setenv("DATABASE_URL", postgresql_url)
+    knowledge_store().put([LAND], tenant=TENANT)
+    other = subprocess.run(
+        [sys.executable, "-c", INGEST + "\nimport sys; print('chromadb' in sys.modules)"],
+        cwd=ROOT,
+        env={**os.environ, "DATA_DIR": str(tmp_path / "elsewhere"), "DATABASE_URL": postgresql_url},
+        capture_output=True,
+        text=True,
+    )
+    assert other.stdout == "1\nFalse\n", other.stderr
+    best = knowledge_index().search("marine survey", 1, tenant=TENANT)[0]
+    assert (best.id, best.dense > 0.3) == ("ship#0", True)
+    assert not (tmp_path / "chroma").exists()

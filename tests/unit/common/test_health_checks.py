@@ -120,19 +120,16 @@ def test_a_catalogue_of_chromas_that_can_be_read_is_no_fault(folder: Path, migra
     assert chroma_folder_check(folder)() is None
 
 
-def test_a_missing_catalogue_is_a_fault_where_all_functions_share_a_folder(folder: Path) -> None:
+def test_a_missing_catalogue_is_a_fault(folder: Path) -> None:
     index = components(load_settings(data_dir=folder))["vector_index"]
     assert (index.status, index.detail) == ("unhealthy", "not there")
 
 
-def test_in_production_vectors_may_lie_beside_other_instances_than_this_one(folder: Path) -> None:
-    settings = load_settings(data_dir=folder, environment="production")
-    index = components(settings)["vector_index"]
-    assert (index.status, index.detail) == ("healthy", "not kept beside this function")
-    (folder / "chroma").mkdir()
-    (folder / "chroma" / "chroma.sqlite3").write_bytes(b"no database at all. " * 1_000)
-    index = components(settings)["vector_index"]
-    assert (index.status, index.detail) == ("unhealthy", "damaged")
+def test_beside_a_database_server_vectors_are_in_memory_and_nothing_is_on_the_disk(folder: Path) -> None:
+    found = components(load_settings(data_dir=folder, database_url="postgresql://user@127.0.0.1:9/loans"))
+    index, disk = found["vector_index"], found["disk"]
+    assert (index.status, index.detail) == ("healthy", "in memory, from the database")
+    assert disk.detail == "nothing is kept on it"
 
 
 def test_a_disk_with_room_tells_how_much_and_leaves_nothing_behind(folder: Path) -> None:

@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 
 from infra.docker import schedule
-from infra.docker.schedule import BadCron, Cron, Scheduled, call, minutes, scheduled
+from infra.docker.schedule import BadCron, Scheduled, call, due, scheduled
 from tests.compositions import FOLDER, ROOT
 
 MONDAY = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
@@ -24,26 +24,6 @@ def awake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "awake"
     monkeypatch.setattr(schedule, "AWAKE", path)
     return path
-
-
-@pytest.mark.parametrize(
-    ("cron", "moment", "is_due"),
-    [
-        ("30 6 * * *", MONDAY, True),
-        ("30 6 * * *", MONDAY + timedelta(minutes=1), False),
-        ("*/15 * * * *", MONDAY, True),
-        ("5/15 * * * *", MONDAY.replace(minute=20), True),
-        ("0,30 6-8 * * 1-5", MONDAY, True),
-        ("30 6 * * 0", MONDAY - timedelta(days=1), True),
-        ("30 6 * * 7", MONDAY - timedelta(days=1), True),
-        ("30 6 1 * 1", MONDAY, True),  # a Monday, or the first of a month
-        ("30 6 2 * 2", MONDAY, True),
-        ("30 6 1 * *", MONDAY, False),
-        ("30 6 * 4 *", MONDAY, False),
-    ],
-)
-def test_a_schedule_is_due_in_its_minute(cron: str, moment: datetime, is_due: bool) -> None:
-    assert Cron.of(cron).is_due(moment) is is_due
 
 
 @pytest.mark.parametrize(
@@ -65,22 +45,38 @@ def test_every_schedule_of_the_list_is_kept() -> None:
 class _Clock:
     def __init__(self) -> None:
         self.moment = MONDAY + timedelta(seconds=20)
+        self.waits: list[float] = []
 
     def now(self) -> datetime:
         return self.moment
 
     def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
         self.moment += timedelta(seconds=seconds)
 
 
-def test_no_minute_is_left_out_when_a_call_takes_longer(awake: Path) -> None:
+def scheduled_at(cron: str, function: str = "cost_report") -> Scheduled:
+    return Scheduled(function=function, path="/run", cron=cron, timeout_seconds=5)
+
+
+def test_each_is_called_when_it_is_due_and_none_is_left_out_when_a_call_takes_longer(awake: Path) -> None:
     clock, seen = _Clock(), []
-    for minute in islice(minutes(clock.now, clock.sleep), 4):
-        seen.append((minute.minute, clock.moment.minute))
-        if minute.minute == 31:
+    listed = [scheduled_at("31-34 6 * * 1-5"), scheduled_at("32 6 * * *", "retention")]
+    for moment, one in islice(due(listed, clock.now, clock.sleep), 6):
+        seen.append((moment.day, moment.minute, one.function, clock.moment.minute))
+        if moment.minute == 31:
             clock.sleep(130)
-    assert seen == [(31, 31), (32, 33), (33, 33), (34, 34)]
+    assert seen == [
+        (2, 31, "cost_report", 31), (2, 32, "cost_report", 33), (2, 32, "retention", 33),
+        (2, 33, "cost_report", 33), (2, 34, "cost_report", 34), (3, 31, "cost_report", 31),
+    ]  # fmt: skip
     assert awake.exists()
+
+
+def test_while_nothing_is_due_it_shows_each_minute_that_it_is_awake(awake: Path) -> None:
+    clock = _Clock()
+    next(due([scheduled_at("0 7 * * *")], clock.now, clock.sleep))
+    assert (len(clock.waits), max(clock.waits)) == (30, 60)
 
 
 @pytest.fixture
@@ -114,6 +110,8 @@ def server() -> Iterator[tuple[str, list[int], list[tuple[str | None, str | None
         ([503, 429, 204], True, [5.0, 30.0]),
         ([500, 500, 500, 500], False, [5.0, 30.0, 120.0]),
         ([403], False, []),
+        ([302], False, []),
+        ([409, 204], True, [5.0]),
     ],
 )
 def test_a_call_is_tried_again_where_that_may_help(
@@ -124,7 +122,7 @@ def test_a_call_is_tried_again_where_that_may_help(
 ) -> None:
     url, statuses, calls = server
     statuses += answers
-    one = Scheduled(function="cost_report", path="/run", cron=Cron.of("* * * * *"), timeout_seconds=5)
+    one = scheduled_at("* * * * *")
     waited: list[float] = []
     assert call(one, url, "the key", waited.append) is is_taken
     assert waited == waits
@@ -132,7 +130,7 @@ def test_a_call_is_tried_again_where_that_may_help(
 
 
 def test_nobody_there_is_a_call_that_was_not_taken() -> None:
-    one = Scheduled(function="retention", path="/", cron=Cron.of("* * * * *"), timeout_seconds=5)
+    one = scheduled_at("* * * * *", "retention")
     waited: list[float] = []
     assert call(one, "http://127.0.0.1:9", "key", waited.append) is False
     assert waited == [5.0, 30.0, 120.0]

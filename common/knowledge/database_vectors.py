@@ -1,0 +1,83 @@
+"""Vectors in this instance's memory, kept to what the database holds: for instances that share it and nothing else."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Engine, select
+
+from common.database.engine import read
+from common.database.tables import knowledge_state
+from common.knowledge.lexical import Filter
+from common.knowledge.stored_vectors import current_counts, current_ids, stored_entries
+from common.knowledge.vectors import MemoryVectors, VectorEntry
+from common.llm.embeddings import Embedder, FloatVector
+
+_AT_ONCE = 1_000  # read together
+
+
+class DatabaseVectors:
+    """A `VectorIndex` that needs no writes, since each vector comes with its chunk in the database.
+
+    A tenant's vectors are read when he first asks here, and after each change of the knowledge base what has changed:
+    10,000 chunks are 15 MB. The search is exact.
+
+    Raises `DatabaseUnavailable`, where a search has to look at the database.
+    """
+
+    def __init__(self, engine: Engine, embedder: Embedder) -> None:
+        self._engine = engine
+        self._embedder = embedder
+        self._here = MemoryVectors(embedder.dimensions)
+        self._lock = threading.Lock()
+        self._states: dict[str, int] = {}  # of the knowledge base, that a tenant's vectors are of
+
+    def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
+        """See `VectorIndex`."""
+        with self._lock:  # of several that find something changed, one reads it
+            self._keep_up(tenant)
+        return self._here.search(tenant, vector, limit, where)
+
+    def upsert(self, tenant: str, entries: Sequence[VectorEntry]) -> None:
+        """Nothing: they are there with the chunks that they belong to."""
+
+    def delete(self, tenant: str, ids: Sequence[str]) -> None:
+        """Nothing: they are gone with their chunks."""
+
+    def drop(self, tenant: str) -> None:
+        """Nothing, likewise."""
+
+    def count(self, tenant: str) -> int:
+        """See `VectorIndex`."""
+        return self._counts().get(tenant, 0)
+
+    def ids(self, tenant: str) -> set[str]:
+        """See `VectorIndex`."""
+        with read(self._engine) as connection:
+            return current_ids(connection, tenant, self._embedder)
+
+    def tenants(self) -> set[str]:
+        """See `VectorIndex`."""
+        return set(self._counts())
+
+    def reset(self) -> None:
+        """Forget what was read."""
+        with self._lock:
+            self._states.clear()
+            self._here.reset()
+
+    def _counts(self) -> Mapping[str, int]:
+        with read(self._engine) as connection:
+            return current_counts(connection, self._embedder)
+
+    def _keep_up(self, tenant: str) -> None:
+        with read(self._engine) as connection:
+            state = connection.execute(select(knowledge_state.c.generation)).scalar_one()
+            if self._states.get(tenant) == state:
+                return
+            current, here = current_ids(connection, tenant, self._embedder), self._here.ids(tenant)
+            self._here.delete(tenant, sorted(here - current))
+            missing = sorted(current - here)
+            for start in range(0, len(missing), _AT_ONCE):
+                some = missing[start : start + _AT_ONCE]
+                self._here.upsert(tenant, stored_entries(connection, tenant, some, self._embedder))
+        self._states[tenant] = state
