@@ -89,7 +89,7 @@ def promote(
     watch_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="How long each step is watched. Figures come minutes late.")
     ] = 300.0,
-    poll_seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="Time between two looks.")] = 30.0,
+    poll_seconds: Annotated[float, typer.Option(min=0.01, max=300, help="Time between two looks.")] = 30.0,
     max_error_percent: Annotated[float, typer.Option(min=0, max=100, help="Failed requests that are allowed.")] = 5.0,
     max_error_points: Annotated[
         float, typer.Option(min=0, max=100, help="Percent of failed requests above the former revision's.")

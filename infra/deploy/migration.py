@@ -16,7 +16,7 @@ def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) ->
     """Run the migrations with the image of the revision that serves most of the first function with a database.
 
     Raises:
-        Refused: another deploy is at work, or no function uses a database.
+        Refused: another deploy is at work, no function uses a database, or it was stopped before the job was started.
         CloudFailed: the cloud does not say what serves.
     """
     first = next((one for one in environment.functions if "database" in one.uses), None)
@@ -32,6 +32,8 @@ def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) ->
             say(f"Migrations: job {environment.migration_job} runs with the image of {served[0].revision}.")
             image = cloud.revision(service.name, served[0].revision).image
             return _ran(cloud, environment.migration_job, image, holder, say)
+        except Stopped as stopped:
+            raise Refused(f"stopped by {stopped} before the job was started") from None
         finally:
             with unstoppable(say):
                 try:

@@ -155,7 +155,7 @@ class Promotion:
             found = record_of(service)
             is_mine = found is not None and found.deploy == self._holder.deploy and found.stage != "rolled-back"
             if not is_mine and (percent > 0 or unfinished(service) not in (None, move.inherited)):
-                raise Overtaken(f"{service.name} was changed by another deploy")
+                raise Overtaken(f"{service.name} was changed by somebody else")
             return Change(annotations=annotated(service.annotations, record), traffic=with_others_tags(service, shares))
 
         return self._cloud.change(move.service.name, edit)
@@ -245,7 +245,7 @@ class Promotion:
         if not self._begun:
             raise Refused(f"{reason(error)}; nothing is changed") from error
         self._say(f"FAILED: {reason(error)}")
-        is_overtaken = isinstance(error, Overtaken) or self._is_overtaken()
+        is_overtaken = self._is_overtaken()  # an apply writes services anew too, and leaves the lease where it is
         services = [move.service.name for move in moves]
         dead = {move.inherited.deploy for move in moves if move.inherited is not None}
         mine = set() if is_overtaken else {self._holder.deploy, *dead}

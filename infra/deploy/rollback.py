@@ -44,7 +44,7 @@ class Rollback:
             deploys = {record.deploy for record in records.values()}
             with unstoppable(self._say):
                 failed = restore(self._cloud, list(records), deploys, self._say)
-            return self._ended(list(records), is_whole=not failed)
+                return self._ended(list(records), is_whole=not failed)
 
         return self._holding(work, from_others)
 
@@ -74,8 +74,8 @@ class Rollback:
                 except CloudFailed as error:
                     self._say(f"FAILED: {error}")
                     return self._ended([name], is_whole=False)
-            self._say(f"{name}: requests go to {in_words(serving(service))}")
-            return self._ended([name], is_whole=True)
+                self._say(f"{name}: requests go to {in_words(serving(service))}")
+                return self._ended([name], is_whole=True)
 
         return self._holding(work, from_others)
 

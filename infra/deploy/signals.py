@@ -16,8 +16,13 @@ class Stopped(BaseException):
 def stoppable() -> Iterator[None]:
     """Within, the first of these signals raises `Stopped`, wherever the program is."""
 
+    is_stopped = False
+
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise Stopped(signal.Signals(number).name)
+        nonlocal is_stopped
+        if not is_stopped:  # a second one would end what the first one began: putting everything back
+            is_stopped = True
+            raise Stopped(signal.Signals(number).name)
 
     with _handled(stop):
         yield
