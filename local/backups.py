@@ -150,7 +150,7 @@ def restore(file: Path, database: Path, settings: Settings, *, may_replace: bool
 def _database(settings: Settings) -> Path:
     file = sqlite_file(settings.database_location())
     if file is None:
-        raise Refused("DATABASE_URL: is not SQLite; PostgreSQL is backed up by pg_dump (docs/deployment_guide.md)")
+        raise Refused("DATABASE_URL: is not SQLite; PostgreSQL is backed up by pg_dump (docs/backup_guide.md)")
     return file
 
 

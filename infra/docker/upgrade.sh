@@ -11,9 +11,18 @@ services=${*:-$(sed -n 's/^ *server \([a-z-]*\):8080;$/\1/p' "generated/upstream
 docker compose build --quiet
 docker compose run --rm --no-deps -T migrate
 for service in $services; do
-    old=$(docker compose ps --quiet "$service")
-    docker compose up --detach --no-deps --no-recreate --scale "$service=2" --wait "$service"
-    new=$(docker compose ps --quiet "$service" | grep --invert-match --fixed-strings "$old")
+    old=$(docker compose ps --all --quiet "$service")
+    if [ "$(printf %s "$old" | wc -w)" != 1 ]; then
+        echo "upgrade.sh: $service: must have one container; docker compose ps --all $service shows what there is" >&2
+        exit 1
+    fi
+    others() { docker compose ps --all --quiet "$service" | grep --invert-match --fixed-strings "$old"; }
+    if ! docker compose up --detach --no-deps --no-recreate --scale "$service=2" --wait "$service"; then
+        others | xargs docker rm --force
+        echo "upgrade.sh: $service: its new revision did not become healthy and is gone; the one before serves on" >&2
+        exit 1
+    fi
+    new=$(others)
     docker compose exec -T nginx sh /etc/loancheck/nginx.sh "$service" "$(docker inspect --format '{{slice .Name 1}}' "$new"):8080"
     docker stop "$old"
     docker rm "$old"

@@ -2,7 +2,9 @@
 # Workload Identity Federation. It has to come from the repository, and either from a pull request, which may plan, or
 # from the branch and GitHub's environment of this name, which may deploy. Forks get no token of GitHub's at all.
 #
-# Who may deploy is decided by people alone: the deployer can neither change the federation nor what it may do itself.
+# Who may deploy is decided by people: a deploy can change neither the federation nor its own roles in the project. That
+# keeps from mistakes, not from malice: who administers accounts, secrets and keys, as a deploy must, can give itself the
+# use of each. So prod has reviewers and a project of its own.
 
 locals {
   pipeline    = var.github_repository == null ? toset([]) : toset(["github"])
@@ -16,7 +18,7 @@ locals {
     {
       "roles/artifactregistry.admin"         = "the repository of images, and who may write it"
       "roles/cloudfunctions.developer"       = "functions, built from the archive"
-      "roles/cloudkms.admin"                 = "the key and who may use it; to use it is another role"
+      "roles/cloudkms.admin"                 = "the key and who may use it"
       "roles/cloudscheduler.admin"           = "calls by the clock"
       "roles/iam.securityReviewer"           = "to see who may do what, as it was left"
       "roles/iam.serviceAccountAdmin"        = "an account for each function"
@@ -108,7 +110,7 @@ resource "google_service_account_iam_member" "deployer_from_github" {
 }
 
 resource "google_project_iam_member" "deployer" {
-  # checkov:skip=CKV_GCP_49: serviceAccountAdmin, for each function has an account; to act as one is given account by account
+  # checkov:skip=CKV_GCP_49: serviceAccountAdmin, for each function has an account
   for_each = { for role, why in local.deployer_roles : role => why if length(local.pipeline) > 0 }
 
   project = var.project_id
