@@ -15,6 +15,9 @@ _SCHEDULED_CALLS = {_COMPONENT: SCHEDULED_CALL}
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 _PRIVATE_6 = ("fc00::/7",)
 _LINK_LOCAL = ("169.254.0.0/16",)  # the cloud's metadata, and with it a machine's own credentials
+# Where a cluster caches names on each machine, outside of pods:
+# https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
+_NODE_LOCAL_DNS = "169.254.20.10/32"
 _TELEMETRY_PORTS = (4317, 4318, 9091)  # OTLP, and the Pushgateway
 
 
@@ -36,9 +39,10 @@ GATEWAY = Callers(namespaces=("envoy-gateway-system",), ports=(PORT,), selected=
 def policies(callers: Callers = GATEWAY) -> list[Object]:
     monitoring = [_namespace("monitoring")]
     gateway = list(map(_namespace, callers.namespaces))
+    dns = [_namespace("kube-system"), _block(_NODE_LOCAL_DNS)]
     return [
         _policy("default-deny", {}, ingress=[], egress=[]),
-        _policy("to-dns", {}, egress=[_rule("to", [_namespace("kube-system")], (53,), protocols=("UDP", "TCP"))]),
+        _policy("to-dns", {}, egress=[_rule("to", dns, (53,), protocols=("UDP", "TCP"))]),
         _policy("from-gateway", dict(callers.selected), ingress=[_rule("from", gateway, callers.ports)]),
         _policy("from-prometheus", _FUNCTIONS, ingress=[_rule("from", monitoring, (PORT,))]),
         _policy("to-telemetry", _FUNCTIONS, egress=[_rule("to", monitoring, _TELEMETRY_PORTS)]),

@@ -282,6 +282,16 @@ def test_nobody_may_talk_to_anybody_unless_it_is_said(applied: str) -> None:
 
 
 @each_applied
+def test_names_are_asked_of_the_clusters_pods_or_of_the_cache_on_each_machine(applied: str) -> None:
+    (rule,) = policies(applied)["to-dns"]["egress"]
+    assert rule["to"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},
+        {"ipBlock": {"cidr": "169.254.20.10/32"}},
+    ]
+    assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+
+@each_applied
 def test_every_policy_is_about_a_pod_that_there_is(applied: str) -> None:
     labels = [found for _, found, _ in pods(applied)]
     for name, spec in policies(applied).items():
