@@ -9,10 +9,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from common.database import engine as engine_module
-from common.database.engine import DatabaseBehind, create_engine_for, engine, read
+from common.database.engine import DatabaseBehind, create_engine_for, engine, read, write
+from common.database.migrations.__main__ import main
 from common.database.moving import move
 from common.database.schema import version_of
 from common.database.schema_versions import known_versions
@@ -101,6 +102,23 @@ def test_a_database_that_is_away_is_one_line_without_its_address(free_port: int)
     assert (code, said, complained.count("\n")) == (1, "", 1)
     assert complained.startswith("migrations: The database is not available (OperationalError)")
     assert "s3cret" not in complained
+
+
+@pytest.mark.servers
+def test_a_table_that_others_hold_is_told_from_a_database_that_is_away(
+    postgresql_database: Engine, configured: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured.setattr(engine_module, "TABLE_WAIT_SECONDS", 1)
+    configured.setenv("DATABASE_URL", url_of(postgresql_database))
+    move(postgresql_database, "0003", may_lose=False)
+    with write(postgresql_database) as connection:
+        connection.execute(text("LOCK TABLE notices IN ROW EXCLUSIVE MODE"))  # as a long write holds it
+        with pytest.raises(SystemExit) as ended:
+            main(["upgrade"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "migrations: others hold a table that is to be changed; nothing is changed: run it again\n"
+    )
 
 
 def test_an_address_that_is_none_is_named_by_its_setting() -> None:

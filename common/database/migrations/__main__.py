@@ -29,6 +29,7 @@ from common.settings import InvalidSettings, settings
 
 FAILED = 1
 CANNOT = 2
+_LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,6 +70,8 @@ def _do(chosen: argparse.Namespace) -> str:
 def _in_words(error: Exception) -> str:
     if isinstance(error, DatabaseTooNew):
         return str(error)
+    if isinstance(error, DatabaseUnavailable) and _is_held(error):
+        return "others hold a table that is to be changed; nothing is changed: run it again"
     if isinstance(error, DatabaseUnavailable):
         return f"{error.title} ({type(error.__cause__).__name__}): check DATABASE_URL, and whether it answers"
     if isinstance(error, SQLAlchemyError):  # its words may hold what is stored
@@ -76,6 +79,11 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, AssistantError):
         return ": ".join(filter(None, [error.title, error.detail]))
     return f"unexpected {type(error).__name__}; LOG_LEVEL=DEBUG shows where"
+
+
+def _is_held(error: DatabaseUnavailable) -> bool:
+    driver = getattr(error.__cause__, "orig", None)
+    return getattr(driver, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def _parser() -> argparse.ArgumentParser:
