@@ -19,7 +19,7 @@ class DatabaseVectors:
     """A `VectorIndex` that needs no writes, since each vector comes with its chunk in the database.
 
     A tenant's vectors are read when he first asks here, and after each change of the knowledge base what has changed:
-    10,000 chunks are 15 MB. The search is exact.
+    10,000 chunks take some 20 MB of memory, and twice that for a moment after a change. The search is exact.
 
     Raises `DatabaseUnavailable`, where a search has to look at the database.
     """

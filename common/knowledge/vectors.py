@@ -152,6 +152,11 @@ class _Rows:
         if self.matrix is None:
             vectors = [entry.vector for entry in entries]
             self.matrix = np.array(vectors, dtype=np.float32).reshape(-1, self.dimensions)
+            entries = [
+                VectorEntry(id=entry.id, vector=row, attributes=entry.attributes)
+                for entry, row in zip(entries, self.matrix, strict=True)
+            ]
+            self.entries = {entry.id: entry for entry in entries}  # each vector is here once, as a row of the matrix
         return entries, self.matrix
 
 
