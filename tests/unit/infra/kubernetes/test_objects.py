@@ -19,6 +19,7 @@ from tests.unit.infra.kubernetes.rendered import APPLIED, POD_OWNERS, containers
 
 FUNCTIONS = {one.dns_name: one for one in load_functions()}
 OVERLAYS = ("overlays/dev", "overlays/prod")
+CERT_MANAGERS = {"acme.cert-manager.io/http01-solver": "true"}  # label of the pod that proves a host (HTTP-01)
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 each_applied = pytest.mark.parametrize("applied", APPLIED)
@@ -294,8 +295,17 @@ def test_names_are_asked_of_the_clusters_pods_or_of_the_cache_on_each_machine(ap
 @each_applied
 def test_every_policy_is_about_a_pod_that_there_is(applied: str) -> None:
     labels = [found for _, found, _ in pods(applied)]
+    if applied == "overlays/prod":
+        labels.append(CERT_MANAGERS)
     for name, spec in policies(applied).items():
         assert any(selects(spec["podSelector"], found) for found in labels), name
+
+
+def test_the_gateway_reaches_cert_managers_proof_as_it_reaches_functions() -> None:
+    found = [spec for spec in policies("overlays/prod").values() if selects(spec["podSelector"], CERT_MANAGERS)]
+    (rule,) = [rule for spec in found for rule in spec.get("ingress", [])]
+    (of_functions,) = policies("overlays/prod")["from-gateway"]["ingress"]
+    assert rule == {"from": of_functions["from"], "ports": [{"protocol": "TCP", "port": 8089}]}
 
 
 @each_applied
