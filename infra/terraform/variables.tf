@@ -247,7 +247,7 @@ variable "redis" {
 }
 
 variable "chroma" {
-  description = "Chroma server on a small machine of its own, for more documents than an instance can hold in memory. It costs some 14 USD a month; without it each instance reads them from the database, 15 MB for 10,000 passages."
+  description = "Chroma server on a small machine of its own, for more documents than an instance can hold in memory. It costs some 14 USD a month; without it each instance reads them from the database, some 20 MB of its memory for 10,000 passages."
   type = object({
     enabled      = optional(bool, false)
     machine_type = optional(string, "e2-small")
