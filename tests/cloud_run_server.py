@@ -116,7 +116,7 @@ class CloudRunServer:
         self._touch(self._services[name])
 
     def add_revision(self, service: str, *, url: str = "", image: str = "", why_not_ready: str = "") -> str:
-        """A new revision's name, as `terraform apply` makes it: without requests, but for the first one."""
+        """A new revision's name, as `terraform apply` makes it: a later one gets no requests, but such as follow."""
         with self._lock:
             number = len(self._revisions[service]) + 1
             name = f"{service}-{number:05}-abc"
@@ -134,7 +134,7 @@ class CloudRunServer:
                 found["latestReadyRevision"] = name
             if number == 1:
                 found["traffic"] = [{"type": REVISION, "revision": name, "percent": 100}]
-                self._route(found)
+            self._route(found)
             self._touch(found)
             return name
 

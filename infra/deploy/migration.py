@@ -6,6 +6,7 @@ from infra.deploy.cloud import Cloud, CloudFailed
 from infra.deploy.environment import Environment, Refused
 from infra.deploy.lease import Holder, Overtaken
 from infra.deploy.outcomes import Outcome
+from infra.deploy.pinning import pin
 from infra.deploy.shares import serving
 from infra.deploy.signals import Stopped, stoppable, unstoppable
 
@@ -31,6 +32,7 @@ def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) ->
                 raise Refused(f"{service.name}: no revision gets requests: terraform apply has to end first")
             say(f"Migrations: job {environment.migration_job} runs with the image of {served[0].revision}.")
             image = cloud.revision(service.name, served[0].revision).image
+            pin(cloud, map(environment.service, environment.functions), say)
             return _ran(cloud, environment.migration_job, image, holder, say)
         except Stopped as stopped:
             raise Refused(f"stopped by {stopped} before the job was started") from None

@@ -13,6 +13,7 @@ from infra.deploy.cloud import Change, Cloud, CloudFailed, Service, Share
 from infra.deploy.environment import Environment, Listed, Refused
 from infra.deploy.lease import Holder, Overtaken
 from infra.deploy.outcomes import Outcome
+from infra.deploy.pinning import follows, pin
 from infra.deploy.records import Before, Record, annotated, record_of, unfinished
 from infra.deploy.restoring import restore, state
 from infra.deploy.shares import ALL, CANDIDATE_TAG, beside, in_words, with_others_tags
@@ -76,7 +77,9 @@ class Promotion:
         """
         if not from_others:
             self._holder.check_free(self._cloud.service(self._environment.lease_service))
-        if not candidates(self._cloud, self._environment, functions):
+        services = [self._environment.service(one) for one in self._environment.functions]
+        has_candidates = bool(candidates(self._cloud, self._environment, functions))
+        if not has_candidates and not any(follows(self._cloud.service(name)) for name in services):
             return Outcome.NOTHING_TO_DEPLOY
         moves: tuple[Move, ...] = ()
         with stoppable():
@@ -84,8 +87,10 @@ class Promotion:
                 former = self._holder.take(from_others=from_others)
                 if former is not None:
                     self._say(f"The lease was {former.holder}'s, who did not give it back; it is taken over.")
+                pin(self._cloud, services, self._say)
                 moves = candidates(self._cloud, self._environment, functions)
-                self._promote(moves)
+                if moves:
+                    self._promote(moves)
                 outcome = Outcome.PROMOTED if moves else Outcome.NOTHING_TO_DEPLOY
             except (Exception, Stopped) as error:  # noqa: BLE001  # whatever it was, everything goes back
                 with unstoppable(self._say):

@@ -94,9 +94,24 @@ def test_a_service_whose_requests_follow_the_newest_revision_has_nothing_to_depl
     cloud.run.follow_latest(health)
     ended = cloud.deploy("promote")
     assert ended.code == 0, ended.said
-    assert "health: " not in ended.said
+    assert "\nhealth: " not in ended.said
     assert cloud.run.annotation(health, RECORD) is None
     assert cloud.serving()[QUERY] == {NEW: 100}
+
+
+@pytest.mark.parametrize("command", ["promote", "migrate"])
+def test_after_the_first_apply_the_next_revision_gets_no_requests_by_being_made(tmp_path: Path, command: str) -> None:
+    with deployed(tmp_path, with_candidates=False) as cloud:
+        for name in SERVICES.values():
+            cloud.run.follow_latest(name)
+        ended = cloud.deploy(command)
+        assert ended.code == 0, ended.said
+        assert f"{QUERY}: requests stay with {QUERY}-{OLD} 100 %, whatever is made next" in ended.said
+        for name in SERVICES.values():
+            cloud.run.add_revision(name, url=cloud.new.url)
+        assert cloud.is_untouched()
+        assert cloud.deploy("promote").code == 0
+        assert cloud.is_promoted()
 
 
 def test_who_may_not_change_services_is_refused_before_anything_is_changed(cloud: Deployed) -> None:
