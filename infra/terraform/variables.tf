@@ -84,7 +84,7 @@ variable "runtime" {
 }
 
 variable "new_revisions_get_traffic" {
-  description = "Whether a new revision gets all traffic at once; false where a pipeline moves it step by step."
+  description = "Whether a new revision gets all traffic at once. False where a pipeline moves it step by step: traffic stays as it is, and so with whichever is the newest until loancheck deploy promote or migrate has run once."
   type        = bool
   default     = true
 }
