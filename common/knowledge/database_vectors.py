@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from cachetools import LRUCache
 from sqlalchemy import Engine, select
 
 from common.database.engine import read
@@ -12,7 +14,17 @@ from common.knowledge.stored_vectors import current_counts, current_ids, stored_
 from common.knowledge.vectors import MemoryVectors, VectorEntry
 from common.llm.embeddings import Embedder, FloatVector
 
+MOST_TENANTS = 100  # in memory; whoever has not asked for longest is read again when he does
 _AT_ONCE = 1_000  # read together
+
+
+@dataclass(slots=True)
+class _Read:
+    """A tenant's vectors, of which state of the knowledge base they are, and who may change both."""
+
+    here: MemoryVectors
+    state: int | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class DatabaseVectors:
@@ -27,15 +39,16 @@ class DatabaseVectors:
     def __init__(self, engine: Engine, embedder: Embedder) -> None:
         self._engine = engine
         self._embedder = embedder
-        self._here = MemoryVectors(embedder.dimensions)
+        self._tenants: LRUCache[str, _Read] = LRUCache(MOST_TENANTS)
         self._lock = threading.Lock()
-        self._states: dict[str, int] = {}  # of the knowledge base, that a tenant's vectors are of
 
     def search(self, tenant: str, vector: FloatVector, limit: int, where: Filter | None = None) -> dict[str, float]:
         """See `VectorIndex`."""
-        with self._lock:  # of several that find something changed, one reads it
-            self._keep_up(tenant)
-        return self._here.search(tenant, vector, limit, where)
+        with self._lock:
+            mine = self._tenants.setdefault(tenant, _Read(MemoryVectors(self._embedder.dimensions)))
+        with mine.lock:  # of several that find something changed, one reads it; other tenants go on
+            self._keep_up(tenant, mine)
+        return mine.here.search(tenant, vector, limit, where)
 
     def upsert(self, tenant: str, entries: Sequence[VectorEntry]) -> None:
         """Nothing: they are there with the chunks that they belong to."""
@@ -62,22 +75,21 @@ class DatabaseVectors:
     def reset(self) -> None:
         """Forget what was read."""
         with self._lock:
-            self._states.clear()
-            self._here.reset()
+            self._tenants.clear()
 
     def _counts(self) -> Mapping[str, int]:
         with read(self._engine) as connection:
             return current_counts(connection, self._embedder)
 
-    def _keep_up(self, tenant: str) -> None:
+    def _keep_up(self, tenant: str, mine: _Read) -> None:
         with read(self._engine) as connection:
             state = connection.execute(select(knowledge_state.c.generation)).scalar_one()
-            if self._states.get(tenant) == state:
+            if mine.state == state:
                 return
-            current, here = current_ids(connection, tenant, self._embedder), self._here.ids(tenant)
-            self._here.delete(tenant, sorted(here - current))
-            missing = sorted(current - here)
+            current, known = current_ids(connection, tenant, self._embedder), mine.here.ids(tenant)
+            mine.here.delete(tenant, sorted(known - current))
+            missing = sorted(current - known)
             for start in range(0, len(missing), _AT_ONCE):
                 some = missing[start : start + _AT_ONCE]
-                self._here.upsert(tenant, stored_entries(connection, tenant, some, self._embedder))
-        self._states[tenant] = state
+                mine.here.upsert(tenant, stored_entries(connection, tenant, some, self._embedder))
+        mine.state = state

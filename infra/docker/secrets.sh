@@ -17,7 +17,8 @@ chmod 0700 "$folder"
 cd "$folder"
 
 random() { od -An -v -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-keep() { [ -e "$1" ] || printf %s "$2" > "$1"; }
+# Whole or not at all: what is cut short is not taken for a secret by the next run.
+keep() { [ -e "$1" ] || { printf %s "$2" > ".new" && mv .new "$1"; }; }
 
 keep postgres_password "$(random)"
 keep database_url "postgresql+psycopg://loancheck:$(cat postgres_password)@postgresql:5432/loancheck"
@@ -26,7 +27,7 @@ keep grafana_password "$(random)"
 for name in gemini_api_key smtp_url notice_webhook_secret scheduler_key metrics_token smtp_password webhook_token; do
     keep "$name" ""
 done
-[ -e key-encryption-key ] || head -c 32 /dev/urandom > key-encryption-key
+[ -e key-encryption-key ] || { head -c 32 /dev/urandom > .new && mv .new key-encryption-key; }
 
 chmod 0644 -- *
 chown -R "${SUDO_UID:-0}:${SUDO_GID:-0}" .

@@ -26,7 +26,7 @@ class Way:
 HTTPS = 443
 WAYS: Mapping[str, Way] = {
     "database": Way(ports=(5432,), store="postgresql"),
-    "limits": Way(ports=(6379,), store="redis"),
+    "limits": Way(ports=(6379, 6378), store="redis"),  # 6378: Memorystore over TLS
     "vectors": Way(ports=(8000,), store="chroma"),
     "keys": Way(ports=(HTTPS,)),  # Cloud KMS, and the keys that ID tokens are signed with
     "models": Way(ports=(HTTPS,)),

@@ -79,6 +79,16 @@ def another_engine(database: Engine) -> Callable[[], Engine]:
     return lambda: create_engine_for(database.url.render_as_string(hide_password=False))
 
 
+def test_tenants_beyond_those_kept_in_memory_are_read_again(database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.knowledge.database_vectors.MOST_TENANTS", 1)
+    store, reader = store_over(database, new_instance(database)), new_instance(database)
+    store.put([LAND], tenant=TENANT)
+    store.put([SHIP], tenant="other")
+    for _ in range(2):
+        assert found(reader, "raw land") == ["r1"]
+        assert found(reader, "raw land", tenant="other") == ["r2"]
+
+
 def test_threads_search_while_another_instance_writes(database: Engine, another_engine: Callable[[], Engine]) -> None:
     elsewhere = another_engine()
     writer = store_over(elsewhere, new_instance(elsewhere))
