@@ -20,7 +20,7 @@ COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-has
 	$(addprefix --upgrade-package ,$(UPGRADE))
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
-.PHONY: help run test image-test lint audit sbom format bench lock migration env-example clean
+.PHONY: help run test test-long image-test lint audit sbom format bench lock migration env-example clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,10 +28,13 @@ help: ## This list.
 run: .venv/.installed ## Start everything on http://127.0.0.1:8000 (PORT and DATA_DIR move it).
 	@exec $(BIN)/loancheck run
 
-test: .venv/.dev $(AUDIT_TOOLS) ## All tests, with their coverage gates.
+test: .venv/.dev $(AUDIT_TOOLS) ## All tests but the long ones, with their coverage gates.
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report= tests
 	@$(BIN)/coverage report --fail-under=85
 	@$(BIN)/coverage report --fail-under=100 --include="$$(tr '\n' ',' < tests/critical.txt)"
+
+test-long: .venv/.dev $(AUDIT_TOOLS) ## Those that start the whole product: deploys, the composition, old code on a new schema.
+	@$(BIN)/python -m pytest -m long tests
 
 image-test: .venv/.dev ## Build all images and run them: as root, with buildah, podman, runc and debootstrap.
 	@IMAGE_TESTS=1 $(BIN)/python -m pytest -s tests/e2e/test_image.py

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from common.database.schema import DatabaseTooNew, alembic_config, is_current, version_of
 from common.database.schema_versions import known_versions
@@ -21,7 +22,7 @@ from common.telemetry import semconv
 from common.tracing import Span, span
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
     from sqlalchemy.pool import ConnectionPoolEntry
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -32,6 +33,7 @@ TABLE_WAIT_SECONDS = 10
 
 log = component_logger("database")
 
+_POLL_SECONDS = 0.01
 _READ = "loan_collateral_read"
 _WRITE = "loan_collateral_write"
 
@@ -277,13 +279,31 @@ def _sqlite(url: URL) -> Engine:
 def _prepare_sqlite(connection: "DBAPIConnection", _record: "ConnectionPoolEntry") -> None:
     connection.isolation_level = None  # sqlite3 would begin by itself, too late; `_begin_sqlite` does it
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _begin_log(cursor)
     # NORMAL would leave out the sync at each commit: after a power failure the last turns that were answered and
     # the last documents that were accepted could be gone. https://www.sqlite.org/pragma.html#pragma_synchronous
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten; not all builds do so by themselves
     cursor.close()
+
+
+def _begin_log(cursor: "DBAPICursor") -> None:
+    """Turn the write-ahead log on, which a new file has not.
+
+    SQLite does not wait for others who do the same at that moment, as several first instances may: it says "locked".
+    """
+    attempts = Retrying(
+        retry=retry_if_exception(_is_busy),
+        wait=wait_fixed(_POLL_SECONDS),
+        stop=stop_after_delay(SQLITE_BUSY_SECONDS),
+        reraise=True,
+    )
+    attempts(cursor.execute, "PRAGMA journal_mode = WAL")
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _begin_sqlite(connection: Connection) -> None:

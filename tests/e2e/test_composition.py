@@ -31,7 +31,7 @@ from tests.certificates import make_certificate
 from tests.compositions import FOLDER, ROOT, composition, environment_of, mounts_of, secrets_of, started
 from tests.trace_servers import OtlpHttp
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.keys, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.long, pytest.mark.keys, pytest.mark.timeout(600)]
 
 COMPOSED = composition("full")
 SERVICES = started(COMPOSED, "full")

@@ -185,6 +185,7 @@ def test_every_function_does_as_its_description_says(product: Product) -> None:
     assert {200, 204, 400, 401, 404, 405, 415, 422} <= outcome.statuses.keys()
 
 
+@pytest.mark.long
 @pytest.mark.servers
 def test_on_postgresql_it_does_so_too(postgresql_url: str, tmp_path: Path) -> None:
     with _product(tmp_path, DATABASE_URL=postgresql_url) as product:

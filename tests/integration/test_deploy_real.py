@@ -29,7 +29,7 @@ WATCHED = ["--function", "query", "--function", "health", "--watch-seconds", "4"
 # Several processes share this machine's processors: how long an answer takes is not what is tried here.
 WATCHED += ["--max-latency-factor", "100", "--latency-slack-ms", "10000"]
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.servers, pytest.mark.long, pytest.mark.timeout(400)]
 
 
 @dataclass(kw_only=True)

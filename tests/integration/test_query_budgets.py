@@ -104,7 +104,7 @@ def database(request: pytest.FixtureRequest) -> str | None:
 @pytest.mark.slow
 @pytest.mark.parametrize("over", ["extract", "refuse"])
 def test_64_questions_at_once_never_cost_more_than_the_budget(tmp_path: Path, database: str | None, over: str) -> None:
-    amount = Decimal("0.066")  # of some 10 calls, as they are held
+    amount = Decimal("0.066")  # of 7 to 12 calls, as they are held
     with product(tmp_path, budget(str(amount), over=over), database=database) as made:
         made.gemini.script(*[Behaviour(usage=BILLED)] * 500)
         with ThreadPoolExecutor(QUERIES) as threads:
@@ -113,7 +113,7 @@ def test_64_questions_at_once_never_cost_more_than_the_budget(tmp_path: Path, da
         billed = billed_usd(made.gemini)
         print(f"{over}: {len(made.gemini.requests)} calls, {billed} USD billed of {amount}; held {max(bounds)} a call")
         assert amount / 2 < billed <= amount
-        assert 8 <= amount / max(bounds) <= 12
+        assert 7 <= amount / max(bounds) <= 12
         assert sum(entry["cost_usd"] for entry in made.entries()) == billed
         assert made.left_open() == 0
         told = [told_of(response) for response in responses]

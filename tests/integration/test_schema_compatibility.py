@@ -33,7 +33,8 @@ from tests.installations import (
 BEFORE, NEWEST = known_versions()[-2:]
 ASKED_AT_ONCE = 12
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # each starts several functions
+SERVERS = {"DATABASE_URL": "postgresql_url", "CHROMA_URL": "chroma_server"}
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # each starts several functions
 
 
 def git(*arguments: str) -> bytes:
@@ -67,8 +68,10 @@ def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
 def new(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
-    """The present code, which has migrated the database."""
-    given = {"DATABASE_URL": request.getfixturevalue("postgresql_url")} if request.param == "postgresql" else {}
+    """The present code, which has migrated the database; beside a server of PostgreSQL there is one of Chroma."""
+    given = {}
+    if request.param == "postgresql":
+        given = {name: request.getfixturevalue(fixture) for name, fixture in SERVERS.items()}
     made = Installation(data=tmp_path / "data", settings=given)
     engine = made.engine()
     assert upgrade(engine).after == NEWEST

@@ -139,8 +139,6 @@ def test_the_guide_names_what_there_is() -> None:
     assert set(re.findall(r"(?:-var=|`)(\w+)\s?= ?[\"{ftn]", guide)) <= variables
     for name in re.findall(r"(\w+\.tfvars(?:\.example)?)\b", guide):
         assert name == "auto.tfvars" or (TERRAFORM / name).is_file(), name
-    for name in re.findall(r"\]\((\S+?)(?:#\S+)?\)", guide):
-        assert (ROOT / "docs" / name).exists(), name
     usd = dict(re.findall(r"(\w+)\s+= ([0-9.]+) }", _text("costs.tf")))
     assert all(f" {amount} |" in guide for amount in usd.values())
     parts = set(re.findall(r"^    (\w+)\s+= \[", _text("locals.tf").split("parts = {")[1], re.MULTILINE))

@@ -52,14 +52,6 @@ def written(repository: Path, name: str, text: str) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("rules_tools")
-def test_what_is_deployed_keeps_the_rules() -> None:
-    outcome = check_rules(ROOT)
-    assert (outcome.state, outcome.findings) == (State.PASSED, ())
-    assert not outcome.about.startswith("checkov on infra: 0 rules")
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("rules_tools")
 def test_a_broken_rule_and_an_exception_without_a_reason_are_named_by_file_and_line(repository: Path) -> None:
     text = BUCKET.format(skip=f"# {ACCESS_LOGS}", prevention="inherited")
     written(repository, "infra/terraform/bucket.tf", text)
