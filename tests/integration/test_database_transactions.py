@@ -1,13 +1,10 @@
 """Transactions mean the same on SQLite and PostgreSQL."""
 
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
 import pytest
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from common.database.engine import create_engine_for, read, write
+from common.database.engine import read, write
 from common.database.tables import knowledge_state
 
 
@@ -63,17 +60,3 @@ def test_a_connection_that_read_can_write_again(database: Engine) -> None:
             assert generation(connection) == value - 1
         with write(database) as connection:
             set_generation(connection, value)
-
-
-def test_instances_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
-    for number in range(20):
-        url = f"sqlite:///{tmp_path / str(number) / 'new.db'}"
-        with ThreadPoolExecutor(8) as threads:
-            assert list(threads.map(_opened_and_written, [url] * 8)) == [None] * 8
-
-
-def _opened_and_written(url: str) -> None:
-    engine = create_engine_for(url)
-    with write(engine) as connection:
-        connection.execute(text("CREATE TABLE IF NOT EXISTS opened (x integer)"))
-    engine.dispose()
