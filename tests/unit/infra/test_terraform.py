@@ -205,7 +205,7 @@ def offline(terraform: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return terraform
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(2 * SECONDS)
 def test_an_apply_that_failed_half_way_is_finished_by_the_next_and_then_nothing_is_left_to_do(
     offline: str, checkout: Path
