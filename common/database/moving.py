@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from common.database.engine import empty_log, migrating, read
+from common.database.engine import empty_log, migrate, migrating, read
 from common.database.schema import alembic_config, is_current, oldest_program_of, version_of
 from common.database.schema_versions import known_versions
 
@@ -37,18 +37,11 @@ def upgrade(engine: Engine) -> Moved:
     """
     with read(engine) as connection:
         before = version_of(connection)
-        if is_current(connection):
-            return Moved(before=before, after=str(before))
-    with migrating(engine) as connection:
-        before = version_of(connection)
-        if is_current(connection):  # another process did it meanwhile
-            return Moved(before=before, after=str(before))
-        from alembic import command
-
-        command.upgrade(alembic_config(connection), "head")
-        after = known_versions()[-1]
-    _clear_up(engine)
-    return Moved(before=before, after=after)
+    if migrate(engine):
+        return Moved(before=before, after=known_versions()[-1])
+    with read(engine) as connection:  # another process may have done it meanwhile
+        now = str(version_of(connection))
+    return Moved(before=now, after=now)
 
 
 def move(engine: Engine, to: str, *, may_lose: bool) -> Moved:
@@ -75,7 +68,8 @@ def move(engine: Engine, to: str, *, may_lose: bool) -> Moved:
         else:
             _agree(connection, before, to, may_lose=may_lose)
             command.downgrade(alembic_config(connection), to)
-    _clear_up(engine)
+    if engine.dialect.name == "sqlite":
+        empty_log(engine)
     return Moved(before=before, after=to)
 
 
@@ -106,8 +100,3 @@ def _losses(connection: Connection, before: str, to: str) -> Sequence[str]:
     steps = [version for version in known_versions() if to < version <= before]
     modules = [script.get_revision(version).module for version in reversed(steps)]
     return [module.downgrade_loses for module in modules if module.downgrade_loses]
-
-
-def _clear_up(engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":
-        empty_log(engine)
