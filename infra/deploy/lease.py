@@ -136,12 +136,8 @@ class Holder:
         """
         self._check_mine(self._cloud.service(self._service))
 
-    def release(self) -> None:
-        """Give the lease back, if it is this deploy's.
-
-        Raises:
-            CloudFailed: it could not be written; it ends by itself.
-        """
+    def give_back(self, say: Callable[[str], None]) -> None:
+        """End the lease, if it is this deploy's; where the cloud does not take that, it is said."""
 
         def edit(service: Service) -> Change | None:
             lease = lease_on(service)
@@ -150,7 +146,10 @@ class Holder:
             left = {name: value for name, value in service.annotations.items() if name != ANNOTATION}
             return Change(annotations=left, traffic=service.traffic)
 
-        self._cloud.change(self._service, edit)
+        try:
+            self._cloud.change(self._service, edit)
+        except CloudFailed as error:
+            say(f"The lease could not be given back; it ends by itself. ({error})")
 
     def _written(self, service: Service) -> Change:
         self._until = self.now() + self._lasts

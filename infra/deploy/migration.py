@@ -38,10 +38,7 @@ def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) ->
             raise Refused(f"stopped by {stopped} before the job was started") from None
         finally:
             with unstoppable(say):
-                try:
-                    holder.release()
-                except CloudFailed as error:
-                    say(f"The lease could not be given back; it ends by itself. ({error})")
+                holder.give_back(say)
 
 
 def _ran(cloud: Cloud, job: str, image: str, holder: Holder, say: Say) -> Outcome:

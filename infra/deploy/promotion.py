@@ -97,7 +97,7 @@ class Promotion:
                     outcome = self._failed(error, moves)
             finally:
                 with unstoppable(self._say):
-                    self._release()
+                    self._holder.give_back(self._say)
         return outcome
 
     def _is_overtaken(self) -> bool:
@@ -109,12 +109,6 @@ class Promotion:
         except CloudFailed:
             return False  # what can be put back is; each record says whose it is
         return False
-
-    def _release(self) -> None:
-        try:
-            self._holder.release()
-        except CloudFailed as error:
-            self._say(f"The lease could not be given back; it ends by itself. ({error})")
 
     def _promote(self, moves: Sequence[Move]) -> None:
         """All of it, from no requests to all requests.

@@ -91,10 +91,7 @@ class Rollback:
                 return Outcome.OVERTAKEN
             finally:
                 with unstoppable(self._say):
-                    try:
-                        self._holder.release()
-                    except CloudFailed as error:
-                        self._say(f"The lease could not be given back; it ends by itself. ({error})")
+                    self._holder.give_back(self._say)
 
     def _ended(self, services: Sequence[str], *, is_whole: bool) -> Outcome:
         if is_whole:
