@@ -1,8 +1,8 @@
 """Google Cloud's own budgets, as their notifications tell of them: one row for each budget and interval.
 
-Notifications come several times a day, each at least once and in any order. Within an interval cost only grows, so the
-message with the higher cost is the newer one, and of two with the same cost the one that was published later; an older
-one changes no amount. A threshold counts from the first message that names it.
+Notifications come several times a day, each at least once and in any order. The one that was published last tells what
+an interval costs, for a credit may lower it; of two at one moment, the higher one does. A threshold counts from the
+first message that names it.
 
 Source: https://cloud.google.com/billing/docs/how-to/budgets-programmatic-notifications
 """

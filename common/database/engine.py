@@ -1,6 +1,7 @@
 """The database: one engine per instance, transactions that mean the same on SQLite and PostgreSQL, migrations."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ log = component_logger("database")
 _POLL_SECONDS = 0.01
 _READ = "loan_collateral_read"
 _WRITE = "loan_collateral_write"
+_TURN = "loan_collateral_turn"
 
 # Primary result codes, https://www.sqlite.org/rescode.html: locked for too long; the file or its disk has failed.
 _SQLITE_AWAY = {
@@ -128,6 +130,7 @@ def write(engine: Engine) -> Iterator[Connection]:
     with (
         _span("write", engine),
         _told_when_away(),
+        _in_turn(engine),
         engine.connect().execution_options(**options) as connection,
         connection.begin(),
     ):
@@ -226,6 +229,24 @@ def _span(name: str, engine: Engine) -> AbstractContextManager[Span]:
 
 
 @contextmanager
+def _in_turn(engine: Engine) -> Iterator[None]:
+    """This thread's turn among those of this process that write to an SQLite file, which has one writer at a time.
+
+    SQLite lets them sleep and look again, for up to 0.1 s while nobody writes, and whoever comes last may be first.
+    """
+    turn: threading.Lock | None = engine.get_execution_options().get(_TURN)
+    if turn is None:
+        yield
+    elif turn.acquire(timeout=SQLITE_BUSY_SECONDS):
+        try:
+            yield
+        finally:
+            turn.release()
+    else:
+        raise DatabaseUnavailable
+
+
+@contextmanager
 def _told_when_away() -> Iterator[None]:
     try:
         yield
@@ -270,6 +291,7 @@ def _sqlite(url: URL) -> Engine:
         pool_size=5,
         max_overflow=15,
         connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        execution_options={_TURN: threading.Lock()},
     )
     event.listen(made, "connect", _prepare_sqlite)
     event.listen(made, "begin", _begin_sqlite)

@@ -23,7 +23,7 @@ from common.database.tables import turns
 from common.security.encryption import TURN_CONTENT, row_of, sealer
 from tests.api_keys import new_key
 from tests.e2e.canaries import Canaries, canaries, files_below, found_in, parts_of
-from tests.emulators import emulator, environment
+from tests.emulators import environment, first_emulator
 from tests.instance import instance
 from tests.servers import free_port
 from tests.token_issuer import AUDIENCE, EMAIL, TokenIssuer, token_issuer
@@ -198,7 +198,7 @@ def test_nothing_that_people_send_is_in_what_the_emulator_writes(
         keys=tuple(new_key(tmp_path / "data", role="analyst") for _ in range(3)),
         tokens=tuple(issuer.token(sub=str(number)) for number in range(3)),
     )
-    with emulator(tmp_path, **settings) as running:
+    with first_emulator(tmp_path, **settings) as running:
         responses = all_at_once(running.url, callers)
         metrics = httpx.get(f"{running.url}/metrics").content
         running.process.terminate()

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from local.emulator import EXAMPLE_QUESTION
-from tests.emulators import COMMAND, ROOT, STOP_SECONDS, Emulator, emulator, environment
+from tests.emulators import COMMAND, ROOT, STOP_SECONDS, Emulator, emulator, environment, first_emulator
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with emulator(tmp_path_factory.mktemp("emulator")) as started:
+    with first_emulator(tmp_path_factory.mktemp("emulator")) as started:
         yield started
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.api_keys import new_key
-from tests.emulators import emulator, environment
+from tests.emulators import environment, first_emulator
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,7 @@ def measure(*, rounds: int = 11) -> list[tuple[str, str]]:
         hello.write_text(HELLO)
         for package in ("common", "functions"):
             compileall.compile_dir(ROOT / package, quiet=1)
-        with emulator(folder, LOG_LEVEL="WARNING"):
+        with first_emulator(folder, LOG_LEVEL="WARNING"):
             pass  # it has filled the knowledge base in folder/data
         key = new_key(folder / "data", role="analyst")
         taken: dict[str, list[float]] = {start.name: [] for start in starts(hello)}

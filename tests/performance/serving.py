@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.emulators import Emulator, emulator
+from tests.emulators import Emulator, emulator, first_emulator
 
 QUESTIONS = (
     "What is the supervisory loan-to-value limit for raw land?",
@@ -57,7 +57,7 @@ def measure(*, rounds: int = 20, clients: int = 8) -> list[tuple[str, str]]:
         for name in ("first start", "second start"):
             begun = time.perf_counter()
             with (
-                emulator(Path(folder), LOG_LEVEL="WARNING") as started,
+                first_emulator(Path(folder), LOG_LEVEL="WARNING") as started,
                 httpx.Client(base_url=started.url, timeout=60) as client,
             ):
                 client.get("/query/live")

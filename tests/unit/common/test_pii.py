@@ -2,8 +2,7 @@ import json
 import random
 import re
 import string
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from common import pii
 from common.pii import PiiKind, PiiSpan, Pseudonyms, configure, detect, mask, on_masked
+from tests.processor_time import quickest
 
 KEY = b"a key of the tests"
 JANE = "jane@example.com"
@@ -177,16 +177,6 @@ UNITS = [
 LONG = 100_000
 
 
-def seconds(work: Callable[[], object], times: int) -> float:
-    """Processor time of the quickest of `times`, which a busy machine disturbs least."""
-    best = float("inf")
-    for _ in range(times):
-        begun = time.process_time()
-        work()
-        best = min(best, time.process_time() - begun)
-    return best
-
-
 def line_of(unit: str, length: int) -> str:
     return (unit * (length // len(unit) + 1))[:length]
 
@@ -197,7 +187,7 @@ def test_no_line_can_make_the_time_run_away(unit: str) -> None:
     configure(kinds=pii.ALL_KINDS - {PiiKind.SECRET})
     short, long = line_of(unit, LONG), line_of(unit, 2 * LONG)
     for attempt in range(1, 4):
-        once, twice = seconds(lambda: detect(short), attempt), seconds(lambda: detect(long), attempt)
+        once, twice = quickest(lambda: detect(short), attempt), quickest(lambda: detect(long), attempt)
         if once < 2 and twice < max(3 * once, 0.03):
             return
     pytest.fail(f"{once:.3f} s for {LONG} characters, {twice:.3f} s for twice as many")
@@ -209,7 +199,7 @@ def test_repeating_any_piece_takes_time_in_proportion(unit: str) -> None:
     configure(kinds=pii.ALL_KINDS - {PiiKind.SECRET})
     short, long = line_of(unit, LONG // 5), line_of(unit, 2 * LONG // 5)
     for attempt in range(1, 4):
-        once, twice = seconds(lambda: detect(short), attempt), seconds(lambda: detect(long), attempt)
+        once, twice = quickest(lambda: detect(short), attempt), quickest(lambda: detect(long), attempt)
         if once < 1 and twice < max(3 * once, 0.03):
             return
     pytest.fail(f"{once:.3f} s for {len(short)} characters, {twice:.3f} s for twice as many")
@@ -218,7 +208,7 @@ def test_repeating_any_piece_takes_time_in_proportion(unit: str) -> None:
 def test_random_characters_of_100_kb_are_quick() -> None:
     letters = string.digits + " .-()/+@:%\n" + "abcdefxtel"
     text = "".join(random.Random(7).choices(letters, k=LONG))
-    assert seconds(lambda: detect(text), 3) < 2
+    assert quickest(lambda: detect(text), 3) < 2
 
 
 @pytest.mark.parametrize(

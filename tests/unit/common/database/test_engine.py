@@ -1,6 +1,7 @@
 """Engines from URLs, and what is special about SQLite. What holds for both databases is in tests/integration."""
 
 import stat
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy import Engine, LargeBinary, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from common.database import engine as module
-from common.database.engine import create_engine_for, read, write
+from common.database.engine import DatabaseUnavailable, create_engine_for, read, write
 from common.database.tables import chunks, knowledge_state, revisions
 from common.settings import InvalidSettings, settings
 
@@ -84,6 +85,37 @@ def test_sqlite_writers_that_read_first_take_turns_instead_of_failing(sqlite_dat
         list(pool.map(count_one, range(40)))
     with sqlite_database.connect() as connection:
         assert connection.execute(select(knowledge_state.c.generation)).scalar_one() == 40
+
+
+def test_whoever_waits_to_write_to_sqlite_holds_no_connection_that_others_could_read_with(
+    sqlite_database: Engine,
+) -> None:
+    def wait_and_write(_number: int) -> None:
+        waiting.release()
+        with write(sqlite_database) as connection:
+            connection.execute(update(knowledge_state).values(generation=knowledge_state.c.generation + 1))
+
+    writers = 40  # twice as many as there are connections
+    waiting = threading.Semaphore(0)
+    with ThreadPoolExecutor(writers) as pool:
+        with write(sqlite_database):
+            done = [pool.submit(wait_and_write, number) for number in range(writers)]
+            for _ in range(writers):
+                assert waiting.acquire(timeout=60)
+            with read(sqlite_database) as connection:
+                assert connection.execute(select(knowledge_state.c.generation)).scalar_one() == 0
+        for one in done:
+            one.result(timeout=60)
+    with read(sqlite_database) as connection:
+        assert connection.execute(select(knowledge_state.c.generation)).scalar_one() == writers
+
+
+def test_whoever_never_gets_a_turn_to_write_to_sqlite_is_told_that_the_database_is_not_available(
+    sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SQLITE_BUSY_SECONDS", 0.01)
+    with write(sqlite_database), pytest.raises(DatabaseUnavailable), write(sqlite_database):
+        pass
 
 
 def test_sqlite_refuses_a_chunk_without_its_document(sqlite_database: Engine) -> None:
