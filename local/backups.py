@@ -5,6 +5,7 @@ be made again is not in it, as vectors are from the database; nor is the key-enc
 nothing would be sealed any more; nor the archive, whose files never change and can be copied as they are.
 """
 
+import errno
 import gzip
 import os
 import shutil
@@ -31,6 +32,7 @@ KEY_IS_MISSING = 1
 _MB = 1_000_000
 _LOGS = ("-wal", "-shm")  # SQLite's own files beside a database
 _NO_WAIT_SECONDS = 0.5
+_PRIMARY = 0xFF  # of an extended result code, https://www.sqlite.org/rescode.html
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +206,10 @@ def _put_aside(database: Path) -> Path:
         with closing(sqlite3.connect(database, timeout=_NO_WAIT_SECONDS)) as connection:
             # Refused as long as any other process has it open.
             connection.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.OperationalError:
-        raise Refused(f"{database}: is in use; stop what uses it first") from None
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & _PRIMARY in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise Refused(f"{database}: is in use; stop what uses it first") from None
+        raise _refused(error, name=database) from None
     except sqlite3.DatabaseError:  # damaged, which may be why a backup is wanted
         pass
     kept = database.with_name(f"{database.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
@@ -223,7 +227,14 @@ def _opened(database: Path, *, name: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
             yield connection
     except sqlite3.DatabaseError as error:
-        raise Refused(f"{name}: cannot be read as a database ({error.sqlite_errorname})") from None
+        raise _refused(error, name=name) from None
+
+
+def _refused(error: sqlite3.DatabaseError, *, name: Path) -> Exception:
+    """What to raise for it: a full disk is a matter of where something is written, and told as one."""
+    if error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_FULL:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return Refused(f"{name}: cannot be read as a database ({error.sqlite_errorname})")
 
 
 def _has_table(connection: sqlite3.Connection, name: str) -> bool:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -66,11 +66,12 @@ class Installation:
     def engine(self) -> Engine:
         return create_engine_for(self.settings.get("DATABASE_URL") or f"sqlite:///{self.database_file}")
 
-    def loancheck(self, *arguments: str) -> Ended:
+    def loancheck(self, *arguments: str, within: Sequence[str] = ()) -> Ended:
+        """`within` is a command that runs the one that is given to it."""
         self.data.mkdir(parents=True, exist_ok=True)
         env = {**environment(self.data, **self.settings), "PYTHONPATH": str(self.tree)}
         done = subprocess.run(
-            [sys.executable, "-m", "local.loancheck", *arguments],
+            [*within, sys.executable, "-m", "local.loancheck", *arguments],
             cwd=self.data, env=env, text=True, capture_output=True, check=False,
         )  # fmt: skip
         return Ended(code=done.returncode, said=done.stdout, complained=done.stderr)

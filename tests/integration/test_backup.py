@@ -215,6 +215,19 @@ def test_what_is_no_backup_is_told_in_one_line_and_changes_nothing(small: Instal
     assert [path.name for path in small.database_file.parent.iterdir()] == [small.database_file.name]
 
 
+def test_a_disk_that_is_full_is_told_as_such_and_keeps_nothing_of_the_backup(
+    small: Installation, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    full = f'mount -t tmpfs -o size=64k none {disk} || exit 9; "$@"; code=$?; ls -A {disk}; exit $code'
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", full, "sh"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system of a size can be mounted here")
+    ended = small.loancheck("backup", str(disk / "backup.db.gz"), within=inside)
+    assert_refused(ended, f"{disk}/backup.db.gz: cannot be written (No space left on device)")
+
+
 def test_a_damaged_database_is_not_backed_up_and_can_be_replaced(small: Installation, tmp_path: Path) -> None:
     file = tmp_path / "backup.db.gz"
     assert small.loancheck("backup", str(file)).code == 0
