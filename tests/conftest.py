@@ -3,7 +3,6 @@
 import ipaddress
 import itertools
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from sqlalchemy import Engine
 from common.database.engine import create_engine_for, migrate
 from common.security import anonymous
 from common.security.limits import limits
-from tests import servers
+from tests import databases, servers
 
 # What a test leaves to the settings is kept apart from the project's folder, and from another process of these tests.
 _state = tempfile.TemporaryDirectory(prefix="loancheck-tests-")
@@ -122,22 +121,15 @@ def redis_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_sqlite() -> Path:
     """An SQLite file with all migrations, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "template.db"
-    engine = create_engine_for(f"sqlite:///{path}")
-    migrate(engine)
-    engine.dispose()  # the last connection to close moves the write-ahead log into the file
-    return path
+    return databases.migrated_sqlite()
 
 
 @pytest.fixture
-def sqlite_database(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Engine]:
+def sqlite_database(tmp_path: Path) -> Iterator[Engine]:
     """A fresh, migrated SQLite database in a file."""
-    path = tmp_path / "database" / "loan_collateral.db"
-    path.parent.mkdir()
-    shutil.copyfile(migrated_sqlite, path)
-    engine = create_engine_for(f"sqlite:///{path}")
+    engine = create_engine_for(f"sqlite:///{databases.database_in(tmp_path)}")
     yield engine
     engine.dispose()
 

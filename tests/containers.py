@@ -168,8 +168,9 @@ class Store:
                 shutil.rmtree(path)
             elif path.name.startswith("libpython") and path.suffix == ".a":
                 path.unlink()
-        for folder in ("doc", "man", "locale", "info"):
-            shutil.rmtree(root / "usr" / "share" / folder, ignore_errors=True)
+        shares = [f"usr/share/{name}" for name in ("doc", "man", "locale", "info")]
+        for left_behind in (*shares, "var/cache/apt", "var/lib/apt/lists"):  # the real one has none of it either
+            shutil.rmtree(root / left_behind, ignore_errors=True)
         python = root / "usr" / "local" / "bin" / "python"
         python.unlink(missing_ok=True)
         python.symlink_to("python3.13")

@@ -1,5 +1,6 @@
 """An instance of the product within a test's own process: settings from the environment, everything else made anew."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.once import Once
+from tests.databases import database_in
 
 OURS = ("common.", "functions.", "local.")
 
@@ -20,6 +22,8 @@ def instance(folder: Path, **settings: str) -> Iterator[Path]:
         patch.setenv("DATA_DIR", str(folder))
         for name, value in settings.items():
             patch.setenv(name, value)
+        if "DATABASE_URL" not in os.environ:
+            database_in(folder)
         _forget()
         try:
             yield folder

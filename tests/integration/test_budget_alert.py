@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -84,24 +83,16 @@ def posting(folder: Path, issuer: TokenIssuer, **settings: str) -> Iterator[Post
 
 
 @pytest.fixture
-def folder(tmp_path: Path, migrated_sqlite: Path) -> Path:
-    """Of an instance with a database that is migrated already."""
-    (tmp_path / "database").mkdir()
-    shutil.copyfile(migrated_sqlite, tmp_path / "database" / "loan_collateral.db")
-    return tmp_path
-
-
-@pytest.fixture
-def post(folder: Path, issuer: TokenIssuer) -> Iterator[Post]:
-    with posting(folder, issuer) as made:
+def post(tmp_path: Path, issuer: TokenIssuer) -> Iterator[Post]:
+    with posting(tmp_path, issuer) as made:
         yield made
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
-def either(request: pytest.FixtureRequest, folder: Path, issuer: TokenIssuer) -> Iterator[Post]:
+def either(request: pytest.FixtureRequest, tmp_path: Path, issuer: TokenIssuer) -> Iterator[Post]:
     """SQLite and PostgreSQL."""
     more = {"DATABASE_URL": request.getfixturevalue("postgresql_url")} if request.param == "postgresql" else {}
-    with posting(folder, issuer, **more) as made:
+    with posting(tmp_path, issuer, **more) as made:
         yield made
 
 
@@ -253,10 +244,10 @@ def test_without_the_database_pub_sub_is_to_bring_it_again(post: Post, monkeypat
     assert [key for key, _ in kept()] == ["20261101T070000Z:actual:0.9"]
 
 
-def test_a_notice_that_cannot_be_sent_waits_for_the_next_message(folder: Path, issuer: TokenIssuer) -> None:
+def test_a_notice_that_cannot_be_sent_waits_for_the_next_message(tmp_path: Path, issuer: TokenIssuer) -> None:
     with mail_server() as server:
         mail = {"NOTICE_EMAIL_TO": "finance@lender.example", "SMTP_URL": f"smtp://127.0.0.1:{server.port}"}
-        with posting(folder, issuer, **mail) as post:
+        with posting(tmp_path, issuer, **mail) as post:
             server.answers = ["550 no"]
             assert post(pushed(over(0.9, 91))).status_code == 204
             assert kept() == [("20261101T070000Z:actual:0.9", False)]
@@ -267,7 +258,7 @@ def test_a_notice_that_cannot_be_sent_waits_for_the_next_message(folder: Path, i
     assert "91 of 100 USD" in message.get_content()
 
 
-def test_a_webhook_gets_it_signed_beside_the_mail(folder: Path, issuer: TokenIssuer) -> None:
+def test_a_webhook_gets_it_signed_beside_the_mail(tmp_path: Path, issuer: TokenIssuer) -> None:
     with mail_server() as server, receiving() as receiver:
         both = {
             "NOTICE_EMAIL_TO": "finance@lender.example",
@@ -275,7 +266,7 @@ def test_a_webhook_gets_it_signed_beside_the_mail(folder: Path, issuer: TokenIss
             "NOTICE_WEBHOOK_URL": receiver.url,
             "NOTICE_WEBHOOK_SECRET": "0123456789abcdef",  # pragma: allowlist secret
         }
-        with posting(folder, issuer, **both) as post:
+        with posting(tmp_path, issuer, **both) as post:
             receiver.status = 404
             assert post(pushed(over(0.9, 91))).status_code == 204
             receiver.status = 200
@@ -288,11 +279,11 @@ def test_a_webhook_gets_it_signed_beside_the_mail(folder: Path, issuer: TokenIss
     assert len({headers["webhook-id"] for headers, _ in receiver.requests}) == 1
 
 
-def test_a_name_that_is_an_attack_on_mail_arrives_as_a_name(folder: Path, issuer: TokenIssuer) -> None:
+def test_a_name_that_is_an_attack_on_mail_arrives_as_a_name(tmp_path: Path, issuer: TokenIssuer) -> None:
     name = "prod\r\nBcc: x@example.com\r\n\r\n<script>"
     with mail_server() as server:
         mail = {"NOTICE_EMAIL_TO": "finance@lender.example", "SMTP_URL": f"smtp://127.0.0.1:{server.port}"}
-        with posting(folder, issuer, **mail) as post:
+        with posting(tmp_path, issuer, **mail) as post:
             assert post(pushed(over(0.9, 91, budgetDisplayName=name))).status_code == 204
     (message,) = server.messages
     assert message["Subject"] == "Cloud budget prod Bcc: [EMAIL] <script> has reached 90 %"
@@ -300,11 +291,11 @@ def test_a_name_that_is_an_attack_on_mail_arrives_as_a_name(folder: Path, issuer
 
 
 def test_a_mail_server_that_is_away_costs_no_message(
-    folder: Path, issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "_JITTER", wait_none())
     mail = {"NOTICE_EMAIL_TO": "finance@lender.example", "SMTP_URL": f"smtp://127.0.0.1:{free_port()}"}
-    with posting(folder, issuer, **mail) as post:
+    with posting(tmp_path, issuer, **mail) as post:
         assert post(pushed(over(0.9, 91))).status_code == 204
         assert (kept(), fraction()) == ([("20261101T070000Z:actual:0.9", False)], Decimal("0.91"))
 

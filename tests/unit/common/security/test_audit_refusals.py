@@ -1,6 +1,7 @@
 """Refusals in the audit: the first at once, the rest counted and told together, none lost, nobody held up."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -221,6 +222,7 @@ def test_ten_thousand_wrong_keys_are_a_handful_of_events_that_add_up(instance: P
 
 
 def test_refusals_are_answered_where_no_database_can_be_had(instance: Path) -> None:
+    shutil.rmtree(instance / "database")
     (instance / "database").write_text("no folder")
     note(1)
     assert sum(tally.count for tally in refusals()._tallies.values()) == 1

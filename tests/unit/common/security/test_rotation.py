@@ -16,7 +16,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 
 from common.database.engine import read, write
 from common.database.tables import api_keys, data_keys, idempotent_answers, metadata, sessions, turns
-from common.security import encryption, rotation
+from common.security import encryption, keyring, rotation
 from common.security.encryption import API_KEY_LABEL, IDEMPOTENT_BODY, TURN_CONTENT, Sealer, prefix_of, row_of
 from common.security.key_encryption import key_encryption_keys
 from common.security.keyring import PURPOSES, KeyRing
@@ -257,9 +257,12 @@ def test_a_row_that_is_changed_or_deleted_meanwhile_is_neither_lost_nor_brought_
     assert opened(database) == {"stays": content("stays"), "changes": b"new words"}
 
 
-def test_traffic_and_two_rotations_at_once_lose_nothing(database: Engine, sealing: Sealer) -> None:
+def test_traffic_and_two_rotations_at_once_lose_nothing(
+    database: Engine, sealing: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "REFRESH_SECONDS", 0.5)  # until then what is written is to be sealed anew
     kept = {f"u{number}" for number in range(MANY)}
-    erased = {f"e{number}" for number in range(MANY)}
+    erased = {f"u{number}x" for number in range(0, MANY, 8)}  # between the others, in every batch
     add_turns(database, sealing, sorted(kept | erased))
     is_over = threading.Event()
     failures: list[str] = []
