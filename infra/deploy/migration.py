@@ -1,16 +1,12 @@
 """Migrate alone: the job of the revisions that serve already, as after the very first `terraform apply`."""
 
-from collections.abc import Callable
-
 from infra.deploy.cloud import Cloud, CloudFailed
 from infra.deploy.environment import Environment, Refused
 from infra.deploy.lease import Holder, Overtaken
-from infra.deploy.outcomes import Outcome
+from infra.deploy.outcomes import Outcome, Say
 from infra.deploy.pinning import pin
 from infra.deploy.shares import serving
 from infra.deploy.signals import Stopped, stoppable, unstoppable
-
-Say = Callable[[str], None]
 
 
 def migrate(cloud: Cloud, environment: Environment, holder: Holder, say: Say) -> Outcome:

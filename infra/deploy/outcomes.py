@@ -1,6 +1,10 @@
 """How a deploy can end: each end is a state that is known, and has an exit code."""
 
+from collections.abc import Callable
 from enum import Enum
+
+Say = Callable[[str], None]
+"""Told of each step on the way, in one line for people."""
 
 
 class Outcome(Enum):

@@ -4,12 +4,11 @@ A service is made so that its requests follow, and Cloud Functions leaves them a
 `new_revisions_get_traffic` is false: https://github.com/GoogleCloudPlatform/magic-modules/pull/16981
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from infra.deploy.cloud import LATEST, Change, Cloud, Service
+from infra.deploy.outcomes import Say
 from infra.deploy.shares import in_words, serving, with_others_tags
-
-Say = Callable[[str], None]
 
 
 def follows(service: Service) -> bool:

@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +12,7 @@ from infra.deploy.candidates import Move, candidates
 from infra.deploy.cloud import Change, Cloud, CloudFailed, Service, Share
 from infra.deploy.environment import Environment, Listed, Refused
 from infra.deploy.lease import Holder, Overtaken
-from infra.deploy.outcomes import Outcome
+from infra.deploy.outcomes import Outcome, Say
 from infra.deploy.pinning import follows, pin
 from infra.deploy.records import Before, Record, annotated, record_of, unfinished
 from infra.deploy.restoring import restore, state
@@ -22,8 +22,6 @@ from infra.deploy.watching import Limits, Measurements, Reading, faults
 
 BASELINE = datetime.timedelta(minutes=15)  # of what served before, so that it can be compared when it serves no more
 QUESTIONS_FOR = "query"  # the function that golden questions are for
-
-Say = Callable[[str], None]
 
 
 class CandidateFailed(Exception):

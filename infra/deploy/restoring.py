@@ -1,13 +1,12 @@
 """Everything back to the revisions that served before: by the deploy that failed, or by another process later."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 
 from infra.deploy.cloud import Change, Cloud, CloudFailed, Service, Share
+from infra.deploy.outcomes import Say
 from infra.deploy.records import annotated, record_of
 from infra.deploy.shares import in_words, serving, with_others_tags
-
-Say = Callable[[str], None]
 
 NOTHING: Mapping[str, Sequence[Share]] = MappingProxyType({})
 

@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from infra.deploy.cloud import Change, Cloud, CloudFailed, NotThere, Service, Share
 from infra.deploy.environment import Environment, Listed, Refused
 from infra.deploy.lease import Holder, Overtaken
-from infra.deploy.outcomes import Outcome
+from infra.deploy.outcomes import Outcome, Say
 from infra.deploy.records import Before, Record, annotated, open_records, record_of
 from infra.deploy.restoring import restore, state
 from infra.deploy.shares import ALL, in_words, serving, with_others_tags
 from infra.deploy.signals import Stopped, stoppable, unstoppable
-
-Say = Callable[[str], None]
 
 
 class Rollback:
