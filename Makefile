@@ -29,7 +29,7 @@ run: .venv/.installed ## Start everything on http://127.0.0.1:8000 (PORT and DAT
 	@exec $(BIN)/loancheck run
 
 test: .venv/.dev $(AUDIT_TOOLS) ## All tests but the long ones, with their coverage gates.
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report= tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= tests
 	@$(BIN)/coverage report --fail-under=85
 	@$(BIN)/coverage report --fail-under=100 --include="$$(tr '\n' ',' < tests/critical.txt)"
 

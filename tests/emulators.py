@@ -41,7 +41,7 @@ class Emulator:
 
 
 def environment(data: Path, **settings: str) -> Mapping[str, str]:
-    kept = {name: os.environ[name] for name in os.environ if name in _KEPT or name.startswith("COVERAGE")}
+    kept = {name: os.environ[name] for name in os.environ if name in _KEPT}
     unlimited = {"LIMIT_FACTOR": "10000", "ADDRESS_LIMIT": "none"}  # but in tests of limits, which set them
     return kept | {"PYTHONPATH": str(ROOT), "DATA_DIR": str(data), "PORT": "0"} | unlimited | settings
 

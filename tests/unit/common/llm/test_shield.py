@@ -109,6 +109,13 @@ def test_nothing_personal_leaves_in_any_part_of_a_request() -> None:
     assert [one for one in ORIGINALS if one.casefold() in sent.casefold()] == []
 
 
+def test_it_tells_what_a_model_would_get() -> None:
+    parrot = Parrot()
+    shielded = ShieldedModel(parrot, KEY)
+    shielded.generate(REQUEST)
+    assert shielded.sent(REQUEST) == parrot.seen[0]
+
+
 def test_what_telemetry_is_told_not_to_mask_is_hidden_from_a_model_all_the_same() -> None:
     parrot = Parrot()
     configure(kinds="PHONE", allow=["jane@roe.example"])
