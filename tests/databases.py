@@ -26,6 +26,6 @@ def database_in(data: Path) -> Path:
     """The database's file below the DATA_DIR `data`: a fresh, migrated one, where there was none."""
     file = data / _FILE
     if not file.exists():
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copy(migrated_sqlite(), file)  # with its permissions
     return file

@@ -13,9 +13,10 @@ from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from common.costs.ledger import add
-from common.database.engine import create_engine_for, migrate
+from common.database.engine import create_engine_for
 from functions.cost_report.models import Report
 from functions.cost_report.page import render
+from tests.databases import database_in
 from tests.emulators import emulator
 from tests.ledgers import entry
 from tests.report_pages import (
@@ -258,8 +259,7 @@ def test_the_emulator_answers_with_the_page_and_its_figures_are_those_of_the_jso
 def _spend(data: Path, agent: str) -> None:
     """A ledger that begins last month, with an agent of that name."""
     last_month = datetime.now(UTC).replace(day=1, hour=12) - timedelta(days=3)
-    engine = create_engine_for(f"sqlite:///{data / 'database' / 'loan_collateral.db'}")
-    migrate(engine)
+    engine = create_engine_for(f"sqlite:///{database_in(data)}")
     with engine.begin() as connection:
         add(connection, [entry(last_month, "2"), entry(last_month - timedelta(days=2), "0.000123", agent=agent)])
     engine.dispose()

@@ -16,10 +16,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from common.database.engine import create_engine_for, migrate, write
+from common.database.engine import create_engine_for, write
 from common.database.schema_versions import known_versions
 from common.security.key_encryption import DEFAULT_FILE
 from tests import servers
+from tests.databases import database_in
 from tests.installations import (
     POLICY,
     QUESTION,
@@ -168,11 +169,8 @@ def assert_refused(ended: Ended, reason: str) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Installation:
     """An installation with an empty database."""
-    made = Installation(data=tmp_path / "data")
-    engine = made.engine()
-    migrate(engine)
-    engine.dispose()
-    return made
+    database_in(tmp_path / "data")
+    return Installation(data=tmp_path / "data")
 
 
 def packed(file: Path, content: bytes) -> Path:

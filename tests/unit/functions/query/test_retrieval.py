@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from common.database.engine import create_engine_for, migrate
 from common.knowledge.index import VECTOR_SECONDS, Hit, Index
 from common.knowledge.store import Document, KnowledgeStore
 from common.knowledge.vectors import MemoryVectors, VectorsUnavailable
@@ -30,10 +28,9 @@ def document(document_id: str, text: str, **metadata: str) -> Document:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Engine:
-    made = create_engine_for(f"sqlite:///{tmp_path / 'knowledge.db'}")
-    migrate(made)
-    return made
+def database(sqlite_database: Engine) -> Engine:
+    """SQLite alone: what is found is tested on both with the index."""
+    return sqlite_database
 
 
 class SearchAway:
