@@ -1,5 +1,6 @@
 # For people: a database with a second one that takes over, limits that hold over all instances, audit that cannot be
-# deleted. Locking the audit log's bucket is for good: the project cannot be deleted before its days are over.
+# deleted. Locking the audit log's bucket is for good: the project cannot be deleted before its days are over. To
+# try it, set audit_logs in yours.tfvars before the first apply.
 
 environment         = "prod"
 deletion_protection = true

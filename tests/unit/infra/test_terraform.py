@@ -41,6 +41,7 @@ FAILURE = """
     }
 """
 EXAMPLE = ["-var-file=dev.tfvars", "-var-file=example.tfvars.example"]
+YOURS = "yours.tfvars"  # made by who deploys, from example.tfvars.example
 PIPELINE = ["-var=github_repository=example/loan-collateral-check", "-var=state_bucket=example-lending-terraform"]
 
 
@@ -138,11 +139,25 @@ def test_the_guide_names_what_there_is() -> None:
     assert set(re.findall(r"terraform output (?:-raw )?(\w+)", guide)) <= outputs
     assert set(re.findall(r"(?:-var=|`)(\w+)\s?= ?[\"{ftn]", guide)) <= variables
     for name in re.findall(r"(\w+\.tfvars(?:\.example)?)\b", guide):
-        assert name == "auto.tfvars" or (TERRAFORM / name).is_file(), name
+        assert name == YOURS or (TERRAFORM / name).is_file(), name
     usd = dict(re.findall(r"(\w+)\s+= ([0-9.]+) }", _text("costs.tf")))
     assert all(f" {amount} |" in guide for amount in usd.values())
     parts = set(re.findall(r"^    (\w+)\s+= \[", _text("locals.tf").split("parts = {")[1], re.MULTILINE))
     assert set(re.findall(r"`(\w+)`", guide.split("parts it works with: ")[1].split(";")[0])) == parts - {"for_all"}
+
+
+@pytest.mark.parametrize("name", ["docs/deployment_guide.md", ".github/workflows/deploy.yml"])
+def test_the_file_of_who_deploys_comes_after_the_environments_and_so_wins(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    commands = re.findall(r"terraform .*-var-file=.*", text)
+    assert len(commands) > 1
+    for command in commands:
+        files = re.findall(r'-var-file="?([\w$.]+)', command)
+        assert len(files) == 2, command
+        assert files[1] == YOURS, command
+        assert "-var=" not in command.split(f"-var-file={YOURS}")[0], command
+    assert ".auto.tfvars" not in text  # Terraform reads those before any -var-file, and they lose
+    assert YOURS in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
 # Terraform itself

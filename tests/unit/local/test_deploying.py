@@ -35,9 +35,22 @@ def test_without_a_project_it_names_the_option_and_the_setting(
     assert complaint == "loancheck: project: must be given by --project or GOOGLE_CLOUD_PROJECT\n"
 
 
+def test_a_push_is_deployed_once_all_checks_have_succeeded_and_those_get_no_secret() -> None:
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    assert jobs["deploy"]["needs"] == ["check", "ci"]
+    pushed = jobs["deploy"]["if"].split("github.event_name == 'push'")[1]
+    assert all(f"&& needs.{name}.result == 'success'" in pushed for name in ("check", "ci"))
+    assert jobs["ci"]["permissions"] == {"contents": "read"}
+    assert "secrets" not in jobs["ci"]
+    assert "DEPLOYS" not in jobs["ci"]["if"]  # main is checked where nothing is deployed too
+    assert any("terraform" in step.get("run", "") and step["run"].endswith(" test") for step in jobs["check"]["steps"])
+    called = yaml.safe_load((WORKFLOW.parent / "ci.yml").read_text())
+    assert "workflow_call" in called[True]  # YAML 1.1 reads the key `on` as true
+
+
 def test_the_workflow_uses_commands_and_options_that_there_are() -> None:
     jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"].values()
-    scripts = [step["run"].replace("\\\n", " ") for job in jobs for step in job["steps"] if "run" in step]
+    scripts = [step["run"].replace("\\\n", " ") for job in jobs for step in job.get("steps", []) if "run" in step]
     used = [found for script in scripts for found in re.findall(r"loancheck deploy (\w+)(.*)", script)]
     commands = typer.main.get_group(deploying.app).commands
     assert {name for name, _ in used} == commands.keys()

@@ -89,7 +89,9 @@ def test_a_workflow_reads_and_no_more_and_takes_actions_by_digest_with_their_ver
     assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
     uses = re.findall(r"uses: (.+)", text)
     assert uses
-    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in uses)
+    ours = {f"./{one.relative_to(ROOT)}" for one in WORKFLOWS}
+    others = [action for action in uses if action.partition(" ")[0] not in ours]
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in others)
 
 
 @pytest.mark.usefixtures("audit_tools")
