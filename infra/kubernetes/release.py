@@ -64,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+    print(f"{path.parent}: {given.overlay} with the images of {given.registry} at {given.tag}")  # noqa: T201
     return 0
 
 

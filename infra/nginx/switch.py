@@ -21,11 +21,12 @@ WAIT_SECONDS = 320.0  # longer than worker_shutdown_timeout
 _POLL_SECONDS = 0.05
 _LIVE_SECONDS = 10.0  # a cold start takes less
 _BLOCK = re.compile(r"^upstream (\w+) \{\n((?:    server [^;\n]+;\n)+)\}$", re.MULTILINE)
-_INSTANCE = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_INSTANCE = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
+_PORTS = range(1, 65_536)
 
 
 class CannotSwitch(Exception):
-    """Everything is as before: the message says what was wrong with the new instances."""
+    """Everything is as before: the message says in one line what was wrong with nginx or with the new instances."""
 
 
 class StillServing(Exception):
@@ -47,31 +48,58 @@ class Nginx:
     def command(self, *arguments: str) -> list[str]:
         return [self.binary, "-p", f"{self.state}/", "-c", str(self.config), *arguments]
 
-    def workers(self) -> frozenset[int]:
-        """The process ids of its workers, those included that serve what came before a reload."""
-        master = int((self.state / "nginx.pid").read_text())
-        return frozenset(pid for pid in _process_ids() if _parent_of(pid) == master)
+    def master(self) -> int:
+        """The process id of the one that reloads.
+
+        Raises:
+            CannotSwitch: its state does not tell, or it has ended.
+        """
+        file = self.state / "nginx.pid"
+        written = _read(file).strip()
+        if not written.isdecimal():
+            raise CannotSwitch(f"{file}: holds no process id")
+        if not _workers(int(written)):
+            raise CannotSwitch(f"{file}: no nginx runs as process {written}")
+        return int(written)
+
+    def take_configuration(self) -> None:
+        """Check what is written, and have it taken.
+
+        Raises:
+            CannotSwitch: in nginx's own words, where it has some.
+        """
+        for arguments in (("-t",), ("-s", "reload")):
+            command = self.command(*arguments)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # the operator's own
+            except OSError as error:
+                raise CannotSwitch(f"{self.binary}: cannot be run ({type(error).__name__})") from error
+            if done.returncode:
+                said = "; ".join(done.stderr.split("\n")).strip("; ")
+                raise CannotSwitch(said or f"{self.binary} {' '.join(arguments)}: exit code {done.returncode}")
 
 
 def switch(nginx: Nginx, instances: Mapping[str, Sequence[str]], *, wait_seconds: float = WAIT_SECONDS) -> None:
     """Send the requests of each function named in `instances` to these (HOST:PORT); the others stay where they are.
 
     Raises:
-        CannotSwitch: no such function, an address of another form, nobody there who says that he is alive, or nginx
-            does not take it.
+        CannotSwitch: no such configuration, no nginx that runs, no such function, an address of another form, nobody
+            there who says that he is alive, or nginx does not take it.
         StillServing: requests from before were still being answered after `wait_seconds`.
     """
-    before = nginx.upstreams.read_text()
-    _write(nginx.upstreams, upstreams(_changed(before, instances)))
-    old = nginx.workers()
-    for arguments in (("-t",), ("-s", "reload")):
-        command = nginx.command(*arguments)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # the operator's own
-        if done.returncode:
-            _write(nginx.upstreams, before)
-            raise CannotSwitch(done.stderr.strip())
+    _read(nginx.config)
+    before = _read(nginx.upstreams)
+    master = nginx.master()
+    after = upstreams(_changed(before, instances))
+    _write(nginx.upstreams, after)
+    try:
+        old = _workers(master)
+        nginx.take_configuration()
+    except BaseException:  # an interruption too
+        _write(nginx.upstreams, before)
+        raise
     deadline = time.monotonic() + wait_seconds
-    while old & nginx.workers():
+    while old & _workers(master):
         if time.monotonic() > deadline:
             raise StillServing(f"requests were still being answered after {wait_seconds:g} s")
         time.sleep(_POLL_SECONDS)
@@ -83,8 +111,10 @@ def _changed(text: str, instances: Mapping[str, Sequence[str]]) -> Mapping[str, 
         if name not in found:
             raise CannotSwitch(f"{name}: there is no such function; there are {', '.join(found)}")
         for address in addresses:
-            if not _INSTANCE.fullmatch(address):
+            if not (form := _INSTANCE.fullmatch(address)):
                 raise CannotSwitch(f"{name}: {address!r} is not HOST:PORT")
+            if int(form[1]) not in _PORTS:
+                raise CannotSwitch(f"{name}: {address!r}: the port must be from 1 to 65535")
             _check_live(name, address)
     return found | dict(instances)
 
@@ -94,7 +124,7 @@ def _check_live(name: str, address: str) -> None:
     try:
         connection.request("GET", "/live")
         status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: of a host that is no name
         raise CannotSwitch(f"{name}: {address} does not answer ({type(error).__name__})") from error
     finally:
         connection.close()
@@ -102,11 +132,26 @@ def _check_live(name: str, address: str) -> None:
         raise CannotSwitch(f"{name}: {address} answers {status} to /live")
 
 
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeError) as error:
+        raise CannotSwitch(f"{path}: cannot be read ({type(error).__name__})") from error
+
+
 def _write(path: Path, text: str) -> None:
     """Whole or not at all: nginx may be reloaded by somebody else meanwhile."""
     beside = path.with_suffix(".new")
-    beside.write_text(text)
-    beside.replace(path)
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError as error:
+        raise CannotSwitch(f"{path}: cannot be written ({type(error).__name__})") from error
+
+
+def _workers(master: int) -> frozenset[int]:
+    """The process ids of its workers, those included that serve what came before a reload."""
+    return frozenset(pid for pid in _process_ids() if _parent_of(pid) == master)
 
 
 def _process_ids() -> list[int]:

@@ -1,17 +1,20 @@
 """Two revisions of functions behind a real nginx: the switch from one to the other is noticed by nobody."""
 
 import itertools
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from infra.nginx.switch import StillServing, main, switch
+from infra.nginx.switch import Nginx, StillServing, main, switch
 from tests import servers
 from tests.api_keys import new_key
 from tests.proxies import BEHIND_BALANCER, ECHO, FUNCTIONS, ROOT, Site, another_caller, function, site
@@ -27,6 +30,28 @@ pytestmark = pytest.mark.servers
 
 def at(port: int) -> list[str]:
     return [f"{servers.LOOPBACK}:{port}"]
+
+
+def command(nginx: Nginx, *changes: str) -> list[str]:
+    return ["--state", str(nginx.state), "--config", str(nginx.config), "--binary", nginx.binary, *changes]
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was said on stderr, which is one line and no more."""
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def script(path: Path, line: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+def ended_process() -> int:
+    """The id of a process that is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
 
 
 def revision(stack: ExitStack, data: Path) -> dict[str, int]:
@@ -169,6 +194,9 @@ def test_a_request_in_flight_ends_where_it_began_and_is_waited_for(tmp_path: Pat
     [
         ("quary={new}", "quary: there is no such function; there are query, documents"),
         ("query=localhost", "query: 'localhost' is not HOST:PORT"),
+        ("query=127.0.0.1:0", "query: '127.0.0.1:0': the port must be from 1 to 65535"),
+        ("query=127.0.0.1:99999", "query: '127.0.0.1:99999': the port must be from 1 to 65535"),
+        ("query=loans..example:8080", "does not answer (UnicodeError)"),
         ("query={new}; return 200", "is not HOST:PORT"),
         ("query=127.0.0.1:{nobody}", "does not answer (ConnectionRefusedError)"),
         ("documents=127.0.0.1:{new}", "unknown directive"),  # nginx's own word, for a file that somebody broke
@@ -182,13 +210,69 @@ def test_a_switch_that_cannot_be_is_refused_and_leaves_everything_as_it_was(
         before = running.nginx.upstreams.read_text()
         if said == "unknown directive":
             running.nginx.config.write_text(running.nginx.config.read_text() + "nonsense on;\n")
-        arguments = ["--state", str(running.nginx.state), "--config", str(running.nginx.config)]
-        arguments += ["--binary", running.nginx.binary, change.format(new=new, nobody=servers.free_port())]
-        assert main(arguments) == 1
-        assert said in capsys.readouterr().err
+        assert main(command(running.nginx, change.format(new=new, nobody=servers.free_port()))) == 1
+        assert said in one_line(capsys)
         assert running.nginx.upstreams.read_text() == before
         with running.client() as client:
             assert client.get("/api/query").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "said"),
+    [
+        ("--state", "nowhere", "nowhere/nginx.pid: cannot be read (FileNotFoundError)"),
+        ("--state", "empty", "empty/nginx.pid: holds no process id"),
+        ("--state", "ended", "ended/nginx.pid: no nginx runs as process"),
+        ("--config", "nowhere/nginx.conf", "nowhere/nginx.conf: cannot be read (FileNotFoundError)"),
+        ("--config", "no-site/nginx.conf", "no-site/site/upstreams.conf: cannot be read (FileNotFoundError)"),
+        ("--binary", "no-nginx", "no-nginx: cannot be run (FileNotFoundError)"),
+        ("--binary", "silent-nginx", "silent-nginx -t: exit code 7"),
+    ],
+)
+def test_an_nginx_that_is_not_as_named_is_told_in_one_line_and_nothing_is_changed(
+    option: str, name: str, said: str, tmp_path: Path, echoes: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = echoes
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "nginx.pid").touch()
+    (tmp_path / "ended").mkdir()
+    (tmp_path / "ended" / "nginx.pid").write_text(f"{ended_process()}\n")
+    (tmp_path / "no-site").mkdir()
+    (tmp_path / "no-site" / "nginx.conf").touch()
+    script(tmp_path / "silent-nginx", "exit 7")
+    with site(tmp_path, {"query": old}) as running:
+        before = running.nginx.upstreams.read_text()
+        arguments = command(running.nginx, f"query={servers.LOOPBACK}:{new}")
+        assert main([*arguments, option, str(tmp_path / name)]) == 1  # of two the last is taken
+        assert said in one_line(capsys)
+        assert running.nginx.upstreams.read_text() == before
+        with running.client() as client:
+            assert client.get("/api/query").status_code == 200
+
+
+def test_instances_that_cannot_be_written_down_are_told_and_nothing_is_changed(
+    tmp_path: Path, echoes: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = echoes
+    with site(tmp_path, {"query": old}) as running:
+        before = running.nginx.upstreams.read_text()
+        running.nginx.upstreams.with_suffix(".new").mkdir()  # root, whom no mode keeps out, runs this too
+        assert main(command(running.nginx, f"query={servers.LOOPBACK}:{new}")) == 1
+        assert "upstreams.conf: cannot be written (IsADirectoryError)" in one_line(capsys)
+        assert running.nginx.upstreams.read_text() == before
+
+
+def test_a_switch_that_is_interrupted_before_nginx_took_it_changes_nothing(
+    tmp_path: Path, echoes: tuple[int, int]
+) -> None:
+    old, new = echoes
+    with site(tmp_path, {"query": old}) as running:
+        before = running.nginx.upstreams.read_text()
+        interrupting = replace(running.nginx, binary=str(script(tmp_path / "nginx-slow", "kill -INT $PPID; sleep 5")))
+        switching = [sys.executable, "-m", "infra.nginx.switch", *command(interrupting, f"query=127.0.0.1:{new}")]
+        done = subprocess.run(switching, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "KeyboardInterrupt" in done.stderr
+        assert running.nginx.upstreams.read_text() == before
 
 
 def test_the_command_switches_one_function_to_several_instances_and_leaves_the_others(
@@ -196,9 +280,7 @@ def test_the_command_switches_one_function_to_several_instances_and_leaves_the_o
 ) -> None:
     old, new = echoes
     with site(tmp_path, {"query": old, "health": old}) as running:
-        arguments = ["--state", str(running.nginx.state), "--config", str(running.nginx.config)]
-        arguments += ["--binary", running.nginx.binary, *(f"query={servers.LOOPBACK}:{port}" for port in echoes)]
-        assert main(arguments) == 0
+        assert main(command(running.nginx, *(f"query={servers.LOOPBACK}:{port}" for port in echoes))) == 0
         with running.client() as client:
             assert {client.get("/api/query").status_code for _ in range(4)} == {200}
             assert client.get("/health").status_code == 404  # of the tests' function, which has no such route

@@ -10,7 +10,7 @@ import yaml
 
 from infra.kubernetes.generate import FOLDER
 from infra.kubernetes.listed import load_functions
-from infra.kubernetes.release import release
+from infra.kubernetes.release import main, release
 from tests.unit.infra.kubernetes.rendered import APPLIED, containers, kustomized, pods, rendered
 
 FUNCTIONS = load_functions()
@@ -49,3 +49,16 @@ def test_what_would_be_no_image_is_refused_by_its_argument(overlay: str, registr
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_was_written_is_told_by_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    monkeypatch.setattr("infra.kubernetes.release.FOLDER", tmp_path / "kubernetes")
+    assert main(["overlays/prod", "--registry", "registry.example.com/lending", "--tag", "1.4.0"]) == 0
+    there = tmp_path / "kubernetes" / "releases" / "prod"
+    assert (there / "kustomization.yaml").is_file()
+    assert (
+        capsys.readouterr().out == f"{there}: overlays/prod with the images of registry.example.com/lending at 1.4.0\n"
+    )
