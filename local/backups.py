@@ -23,7 +23,7 @@ import typer
 
 from common.database.schema_versions import known_versions, standing
 from common.health_database import sqlite_file
-from common.security.key_encryption import DEFAULT_FILE, FileKey, key_encryption_keys
+from common.security.key_encryption import DEFAULT_FILE, key_encryption_keys
 from common.settings import InvalidSettings, Settings, settings
 from local.printable import on_one_line, printable
 from local.refusal import Refused
@@ -230,7 +230,7 @@ def _opened(database: Path, *, name: Path) -> Iterator[sqlite3.Connection]:
         raise _refused(error, name=name) from None
 
 
-def _refused(error: sqlite3.DatabaseError, *, name: Path) -> Exception:
+def _refused(error: sqlite3.DatabaseError, *, name: Path) -> OSError | Refused:
     """What to raise for it: a full disk is a matter of where something is written, and told as one."""
     if error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_FULL:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -245,9 +245,7 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
 def _key_names(settings: Settings) -> Sequence[str]:
     """Of the keys that are here; none is made."""
     try:
-        if settings.kms_key is None and settings.key_file is None:
-            return [FileKey.at(settings.data_dir / DEFAULT_FILE, made_where_missing=False).name]
-        return [key.name for key in key_encryption_keys(settings)]
+        return [key.name for key in key_encryption_keys(settings, is_new=lambda: False)]
     except InvalidSettings:
         return []
 

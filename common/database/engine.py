@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from common.database.schema import DatabaseTooNew, alembic_config, is_current, version_of
 from common.database.schema_versions import known_versions
-from common.database.telemetry import observe
+from common.database.telemetry import observe, waiting
 from common.logging import component_logger
 from common.once import once
 from common.problems import Unavailable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 CONNECT_TIMEOUT_SECONDS = 5
-SQLITE_BUSY_SECONDS = 15  # a writer waits this long for another one before it gives up
+SQLITE_BUSY_SECONDS = 15  # a writer waits this long for another thread, and for another process, before it gives up
 MIGRATION_LOCK = 0x10A2C0  # any number, as long as all instances use the same one
 # A migration that waits for a table makes all wait that come after it. Rather than that it gives up, and is run again.
 TABLE_WAIT_SECONDS = 10
@@ -104,6 +104,7 @@ def create_engine_for(url: str) -> Engine:
 
     Raises:
         InvalidSettings: `url` is neither, its text left out, as it may hold a password; or the file cannot be made.
+            At the first connection: PostgreSQL's database cannot hold every text.
     """
     try:
         parsed = make_url(url)
@@ -230,20 +231,23 @@ def _span(name: str, engine: Engine) -> AbstractContextManager[Span]:
 
 @contextmanager
 def _in_turn(engine: Engine) -> Iterator[None]:
-    """This thread's turn among those of this process that write to an SQLite file, which has one writer at a time.
+    """This thread's turn among those of this process that `write` to an SQLite file, which has one writer at a time.
 
-    SQLite lets them sleep and look again, for up to 0.1 s while nobody writes, and whoever comes last may be first.
+    SQLite lets them sleep and look again, for up to 0.1 s while nobody writes; here one wakes as soon as the last is
+    done, in no promised order. Other processes are waited for after that, as long again.
     """
     turn: threading.Lock | None = engine.get_execution_options().get(_TURN)
     if turn is None:
         yield
-    elif turn.acquire(timeout=SQLITE_BUSY_SECONDS):
-        try:
-            yield
-        finally:
-            turn.release()
-    else:
-        raise DatabaseUnavailable
+        return
+    if not turn.acquire(blocking=False):
+        with waiting():
+            if not turn.acquire(timeout=SQLITE_BUSY_SECONDS):
+                raise PoolTimeoutError(f"others of this process have written for {SQLITE_BUSY_SECONDS} s")
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 @contextmanager
@@ -267,7 +271,7 @@ def _is_away(error: DBAPIError | PoolTimeoutError) -> bool:
 
 
 def _postgresql(url: URL) -> Engine:
-    return create_engine(
+    made = create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,  # an error's text reaches logs; the parameters are people's words
         pool_pre_ping=True,  # an idle instance's connections may have been closed by the server
@@ -275,6 +279,15 @@ def _postgresql(url: URL) -> Engine:
         max_overflow=15,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "loan-collateral-check"},
     )
+    event.listen(made, "connect", _check_encoding, insert=True)  # before SQLAlchemy asks for the version
+    return made
+
+
+def _check_encoding(connection: "DBAPIConnection", _record: "ConnectionPoolEntry") -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":  # others cannot hold every text, and of SQL_ASCII the driver makes bytes
+        connection.close()
+        raise InvalidSettings(f"DATABASE_URL: the database must be of encoding UTF8; it is of {encoding}")
 
 
 def _sqlite(url: URL) -> Engine:

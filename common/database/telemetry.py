@@ -1,6 +1,8 @@
 """What the database does, as measures: each statement's time by its kind, connections in use, errors by their class."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -21,6 +23,19 @@ def observe(engine: Engine) -> Engine:
     event.listen(engine, "checkout", lambda *_: _count_connections(engine.pool, returning=0))
     event.listen(engine, "checkin", lambda *_: _count_connections(engine.pool, returning=1))
     return engine
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Around a wait for the turn to write, which counts as a statement of its own."""
+    began = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        metrics_collector.record_database_error(type(error).__name__)
+        raise
+    finally:
+        metrics_collector.record_database_query("other", time.perf_counter() - began)
 
 
 # Any: cursors and parameters are the driver's own, and only the statement's first word is looked at

@@ -131,12 +131,12 @@ def _ring_of(connection: "Connection") -> "KeyRing":
     """
     from common.database.engine import engine
     from common.security.key_encryption import key_encryption_keys
-    from common.security.keyring import KeyRing, key_ring
+    from common.security.keyring import KeyRing, has_no_keys, key_ring
     from common.settings import settings
 
     if key_ring.is_made and engine() is connection.engine:
         return key_ring()
-    return KeyRing.on(connection, key_encryption_keys(settings()))
+    return KeyRing.on(connection, key_encryption_keys(settings(), is_new=lambda: has_no_keys(connection)))
 
 
 def _is_fact(value: object) -> bool:

@@ -7,7 +7,7 @@ file that the platform mounts.
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -101,8 +101,11 @@ class FileKey:
             raise CannotOpen from None
 
 
-def key_encryption_keys(settings: Settings) -> Sequence[KeyEncryptionKey]:
+def key_encryption_keys(settings: Settings, *, is_new: Callable[[], bool] = lambda: True) -> Sequence[KeyEncryptionKey]:
     """The key that wraps, and after it the one that only unwraps what it wrapped before.
+
+    A file that is missing is made where the database `is_new`: without data keys that another one has wrapped, none of
+    which a key that is made now could open.
 
     There are two where both KMS_KEY and KEY_FILE are set: a move from the file to Cloud KMS, which
     `loancheck keys rotate-data` completes.
@@ -123,7 +126,8 @@ def key_encryption_keys(settings: Settings) -> Sequence[KeyEncryptionKey]:
         )
     # A secret that was to be mounted and is not there must not be replaced by a new one, which opens nothing.
     path = settings.key_file or settings.data_dir / DEFAULT_FILE
-    return (FileKey.at(path, made_where_missing=not settings.is_production),)
+    may_be_made = not settings.is_production and (path.exists() or is_new())
+    return (FileKey.at(path, made_where_missing=may_be_made),)
 
 
 def _fingerprint(key: bytes) -> str:

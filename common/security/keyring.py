@@ -294,9 +294,24 @@ def key_ring() -> KeyRing:
     Raises:
         InvalidSettings, DatabaseTooNew, DatabaseUnavailable, KeysUnavailable: as `engine` and `KeyRing.complete`.
     """
-    ring = KeyRing.over(engine(), key_encryption_keys(settings()))
+    ring = KeyRing.over(engine(), key_encryption_keys(settings(), is_new=lambda: holds_no_keys(engine())))
     ring.complete()
     return ring
+
+
+def holds_no_keys(engine: Engine) -> bool:
+    """Whether its database never got data keys.
+
+    Raises:
+        DatabaseUnavailable: as `read`.
+    """
+    with read(engine) as connection:
+        return has_no_keys(connection)
+
+
+def has_no_keys(connection: Connection) -> bool:
+    """`holds_no_keys`, within a transaction."""
+    return connection.scalar(select(data_keys.c.id).limit(1)) is None
 
 
 def _context(key_id: int, purpose: str) -> bytes:

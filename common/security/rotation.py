@@ -25,7 +25,7 @@ from common.security.encryption import (
     row_of,
 )
 from common.security.key_encryption import key_encryption_keys
-from common.security.keyring import SEAL, KeyRing, StoredKey
+from common.security.keyring import SEAL, KeyRing, StoredKey, holds_no_keys
 from common.settings import settings
 
 log = component_logger("security")
@@ -109,7 +109,7 @@ def rotate_data_keys(
     Raises:
         InvalidSettings, DatabaseUnavailable, KeysUnavailable: as `KeyRing.rewrap`; running it again goes on.
     """
-    ring = KeyRing.over(engine, key_encryption_keys(settings()))
+    ring = KeyRing.over(engine, key_encryption_keys(settings(), is_new=lambda: holds_no_keys(engine)))
     ring.complete()
     rewrapped = ring.rewrap()
     current = _active(ring)

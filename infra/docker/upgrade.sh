@@ -8,7 +8,10 @@ cd "$(dirname "$0")"
 profile=$(sed -n 's/^COMPOSE_PROFILES=//p' .env)
 services=${*:-$(sed -n 's/^ *server \([a-z-]*\):8080;$/\1/p' "generated/upstreams-$profile.conf")}
 
-docker compose build --quiet
+# Of a revision that was built before nothing is built: going back, the checkout holds the code of the newer one.
+if ! docker compose config --images | grep '^loancheck/' | sort -u | xargs docker image inspect > /dev/null 2>&1; then
+    docker compose build --quiet
+fi
 docker compose run --rm --no-deps -T migrate
 for service in $services; do
     old=$(docker compose ps --all --quiet "$service")
@@ -18,7 +21,7 @@ for service in $services; do
     fi
     others() { docker compose ps --all --quiet "$service" | grep --invert-match --fixed-strings "$old"; }
     if ! docker compose up --detach --no-deps --no-recreate --scale "$service=2" --wait "$service"; then
-        others | xargs docker rm --force
+        others | xargs -r docker rm --force
         echo "upgrade.sh: $service: its new revision did not become healthy and is gone; the one before serves on" >&2
         exit 1
     fi

@@ -183,7 +183,7 @@ def _excuse(failure: Failure, response: schemathesis.Response) -> str | None:
     return None
 
 
-def check(product: Product, *, cases: int, at_least: int) -> None:
+def assert_as_described(product: Product, *, cases: int, at_least: int) -> None:
     outcome = run(product, keys=itertools.cycle(product.keys), tokens=itertools.cycle(product.tokens), cases=cases)
     print(f"{outcome.statuses.total()} cases: {dict(outcome.statuses)}; excused: {dict(outcome.excused)}")
     assert outcome.amiss == []
@@ -192,19 +192,19 @@ def check(product: Product, *, cases: int, at_least: int) -> None:
 
 
 def test_every_function_does_as_its_description_says(product: Product) -> None:
-    check(product, cases=20, at_least=1_000)
+    assert_as_described(product, cases=20, at_least=1_000)
 
 
 @pytest.mark.long
 def test_it_does_so_in_thousands_of_cases(product: Product) -> None:
-    check(product, cases=106, at_least=2_000)
+    assert_as_described(product, cases=106, at_least=2_000)
 
 
 @pytest.mark.long
 @pytest.mark.servers
 def test_on_postgresql_it_does_so_too(postgresql_url: str, tmp_path: Path) -> None:
     with _product(tmp_path, DATABASE_URL=postgresql_url) as product:
-        check(product, cases=20, at_least=1_000)
+        assert_as_described(product, cases=20, at_least=1_000)
 
 
 def test_whoever_is_not_let_in_is_told_so_as_described(product: Product) -> None:

@@ -155,7 +155,10 @@ def test_without_the_key_it_says_which_one_is_missing_and_where_it_belongs(tmp_p
         assert (refused.status_code, refused.json()["type"]) == (
             HTTPStatus.SERVICE_UNAVAILABLE, "/problems/misconfigured",
         )  # fmt: skip
-    assert any("KEY_FILE: is not the key" in log.read_text() for log in second.data.glob("query-*.log"))
+    assert any("KEY_FILE: there is no such file" in log.read_text() for log in second.data.glob("query-*.log"))
+    assert_refused(second.loancheck("keys", "list"), "KEY_FILE: there is no such file, and in its place none is made")
+    assert not second.key_file.exists()
+    second.key_file.parent.mkdir()
     shutil.copy(first.key_file, second.key_file)
     with second.function("query", key) as query:
         ask(query)
@@ -300,7 +303,7 @@ def test_a_dump_of_postgresql_in_use_is_whole_in_another_database(
         second = with_the_same_key(first, tmp_path / "second", DATABASE_URL=url)
         check_whole(second, key, turns)
         stranger = Installation(data=tmp_path / "third", settings={"DATABASE_URL": url})
-        assert_refused(stranger.loancheck("audit", "verify"), "KEY_FILE: is not the key that the database's keys")
+        assert_refused(stranger.loancheck("audit", "verify"), "KEY_FILE: there is no such file, and in its place")
     finally:
         postgresql_server.execute("DROP DATABASE restored WITH (FORCE)")
 

@@ -98,7 +98,7 @@ def test_a_connection_is_kept_for_the_next_request(running: Emulator) -> None:
 def test_a_signal_ends_it_cleanly_and_the_next_start_finds_everything_in_place(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with emulator(tmp_path) as first, httpx.Client() as client:
+    with first_emulator(tmp_path) as first, httpx.Client() as client:
         assert client.get(f"{first.url}/live").status_code == 200
         first.process.send_signal(number)
         last = first.last_words()

@@ -12,8 +12,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from common.database import engine as module
 from common.database.engine import DatabaseUnavailable, create_engine_for, read, write
+from common.database.schema import is_current
 from common.database.tables import chunks, knowledge_state, revisions
 from common.settings import InvalidSettings, settings
+from tests import servers
 
 
 @pytest.fixture
@@ -42,6 +44,19 @@ def test_a_database_in_memory_is_refused_for_each_connection_would_have_its_own(
 
 def test_a_postgresql_url_without_a_driver_gets_ours() -> None:
     assert create_engine_for("postgresql://jane@127.0.0.1/loans").dialect.driver == "psycopg"
+
+
+@pytest.mark.servers
+def test_a_postgresql_database_that_cannot_hold_every_text_is_a_bad_setting(
+    postgresql_server: servers.PostgreSQL,
+) -> None:
+    encoded = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    postgresql_server.execute(f"CREATE DATABASE of_ascii {encoded}")
+    made = create_engine_for(postgresql_server.url("of_ascii"))
+    with pytest.raises(InvalidSettings, match=r"^DATABASE_URL: the database must be of encoding UTF8"), read(made):
+        pass
+    made.dispose()
+    postgresql_server.execute("DROP DATABASE of_ascii")
 
 
 def test_a_new_sqlite_file_and_its_folder_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -114,8 +129,9 @@ def test_whoever_never_gets_a_turn_to_write_to_sqlite_is_told_that_the_database_
     sqlite_database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SQLITE_BUSY_SECONDS", 0.01)
-    with write(sqlite_database), pytest.raises(DatabaseUnavailable), write(sqlite_database):
+    with write(sqlite_database), pytest.raises(DatabaseUnavailable) as refused, write(sqlite_database):
         pass
+    assert "others of this process have written for 0.01 s" in str(refused.value.__cause__)
 
 
 def test_sqlite_refuses_a_chunk_without_its_document(sqlite_database: Engine) -> None:
@@ -138,6 +154,8 @@ def test_this_instances_engine_is_the_one_of_the_settings(monkeypatch: pytest.Mo
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "state"))
     assert module.engine().url.database == str(tmp_path / "state" / "database" / "loan_collateral.db")
     assert module.engine() is module.engine()
+    with read(module.engine()) as connection:
+        assert is_current(connection)
 
 
 def test_text_that_is_no_utf8_is_a_fault_of_the_data_and_not_of_the_database(sqlite_database: Engine) -> None:

@@ -136,6 +136,12 @@ def test_in_development_a_named_file_is_made_too(path: Path) -> None:
     assert key.name == made(path).name
 
 
+def test_where_the_database_holds_keys_already_no_file_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"^KEY_FILE: there is no such file, and in its place none is made"):
+        key_encryption_keys(load_settings(data_dir=tmp_path), is_new=lambda: False)
+    assert not (tmp_path / "keys").exists()
+
+
 def test_in_production_one_of_the_two_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"^KMS_KEY, KEY_FILE: in production one of them must be set"):
         key_encryption_keys(load_settings(environment="production", data_dir=tmp_path))

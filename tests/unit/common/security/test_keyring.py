@@ -326,6 +326,16 @@ def test_an_instance_has_one_ring_complete_from_the_start(tmp_path: Path) -> Non
         assert (tmp_path / "keys" / "key-encryption-key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_key_file_that_was_lost_is_not_replaced_by_one_that_opens_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "keys" / "key-encryption-key"
+    with instance(tmp_path):
+        key_ring()
+    file.unlink()
+    with instance(tmp_path), pytest.raises(InvalidSettings, match="KEY_FILE: there is no such file"):
+        key_ring()
+    assert not file.exists()
+
+
 def test_keys_of_more_purposes_than_ours_are_left_alone(sqlite_database: Engine, make: Callable[[], KeyRing]) -> None:
     make().complete()
     [newest] = [key for key in stored(sqlite_database) if key.purpose == "shield"]

@@ -17,11 +17,14 @@ containers=$WORLD/containers
 of() { grep -lx -e "$1" "$containers"/* 2>/dev/null | xargs -r -n 1 basename; }
 last() { for word; do :; done; echo "$word"; }
 case "$*" in
+    "compose config --images") printf 'postgres:18\nloancheck/query:2\nloancheck/health:2\nloancheck/query:2\n' ;;
+    "image inspect loancheck/health:2 loancheck/query:2") [ -n "${BUILT:-}" ] ;;
     "compose build --quiet") ;;
     "compose run --rm --no-deps -T migrate") exit "${MIGRATION:-0}" ;;
     "compose ps --all --quiet "*) of "$5" ;;
     "compose up --detach --no-deps --no-recreate --scale "*" --wait "*)
         service=$(last "$@")
+        [ "$service" != "${IMPOSSIBLE:-}" ] || exit 1
         echo "$service" > "$containers/new-$service"
         [ "$service" != "${UNHEALTHY:-}" ] ;;
     "compose up --detach --no-deps scheduler") ;;
@@ -75,7 +78,7 @@ def test_each_function_is_followed_by_its_successor_after_the_migrations(world: 
     assert (done.returncode, done.stderr) == (0, "")
     assert world.containers == {f"new-{name}" for name in FUNCTIONS}
     assert set(done.stdout.splitlines()) == {f"{name}: requests go to the new revision" for name in FUNCTIONS}
-    assert world.asked[:2] == ["compose build --quiet", "compose run --rm --no-deps -T migrate"]
+    assert world.asked[2:4] == ["compose build --quiet", "compose run --rm --no-deps -T migrate"]
     assert world.asked[-1] == "compose up --detach --no-deps scheduler"
 
 
@@ -102,10 +105,23 @@ def test_a_successor_that_does_not_become_healthy_is_removed_and_the_one_before_
     assert not any("nginx.sh query" in one for one in world.asked)
 
 
+def test_a_successor_that_cannot_be_made_is_told_as_well(world: World) -> None:
+    done = world.upgrade("query", IMPOSSIBLE="query")
+    assert done.returncode == 1
+    assert "query: its new revision did not become healthy and is gone" in done.stderr
+    assert world.containers == {f"old-{name}" for name in FUNCTIONS}
+
+
+def test_a_revision_whose_images_are_there_is_not_built_of_what_the_checkout_holds_now(world: World) -> None:
+    assert world.upgrade("query", BUILT="1").returncode == 0
+    assert "compose build --quiet" not in world.asked
+    assert "new-query" in world.containers
+
+
 def test_a_failed_migration_leaves_all_as_it_is(world: World) -> None:
     assert world.upgrade(MIGRATION="1").returncode == 1
     assert world.containers == {f"old-{name}" for name in FUNCTIONS}
-    assert len(world.asked) == 2
+    assert world.asked[-1] == "compose run --rm --no-deps -T migrate"
 
 
 @pytest.mark.parametrize("more", [True, False])
