@@ -132,8 +132,8 @@ class Settings(Described):
         None,
         description="File with the key-encryption key: 32 random bytes, of mode 0600 or 0400. "
         "Without it: DATA_DIR/keys/key-encryption-key, made where it is missing and the database new; in production it "
-        "must be named and be there, or KMS_KEY be set. With both, KMS_KEY takes over: loancheck keys rotate-data, then "
-        "leave it out.",
+        "must be named and be there, or KMS_KEY be set. With both, KMS_KEY takes over: loancheck keys rotate-data, "
+        "then leave it out.",
     )
     archive_url: str | None = setting(
         None,
