@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote
 
+from common.database.sqlite_codes import primary_code
 from common.health_runs import Check, Fault, Finding
 from common.health_schema import Ask, check_schema
 from common.settings import InvalidSettings
@@ -77,7 +78,7 @@ def sqlite_check(file: Path, migrates: bool | None = None) -> Check:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:  # where it is only locked, readers go on and it may soon be over
-                is_locked = _primary(error) == sqlite3.SQLITE_BUSY
+                is_locked = primary_code(error) == sqlite3.SQLITE_BUSY
                 raise Fault(_words(error, file), status="degraded" if is_locked else "unhealthy") from None
             connection.execute(f"PRAGMA user_version = {version}")  # on a read-only file BEGIN IMMEDIATE only reads
             connection.execute("ROLLBACK")
@@ -116,12 +117,7 @@ def _sqlite(file: Path, mode: str) -> Iterator[sqlite3.Connection]:
 
 
 def _words(error: sqlite3.Error, file: Path) -> str:
-    return _SQLITE_DETAILS.get(_primary(error)) or ("cannot be read" if file.exists() else "not there")
-
-
-def _primary(error: sqlite3.Error) -> int:
-    """Primary result code: https://www.sqlite.org/rescode.html"""
-    return error.sqlite_errorcode & 0xFF
+    return _SQLITE_DETAILS.get(primary_code(error)) or ("cannot be read" if file.exists() else "not there")
 
 
 def _parameters(url: str) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ from typing import Annotated
 import typer
 
 from common.database.schema_versions import known_versions, standing
+from common.database.sqlite_codes import primary_code
 from common.health_database import sqlite_file
 from common.security.key_encryption import DEFAULT_FILE, key_encryption_keys
 from common.settings import InvalidSettings, Settings, settings
@@ -32,7 +33,6 @@ KEY_IS_MISSING = 1
 _MB = 1_000_000
 _LOGS = ("-wal", "-shm")  # SQLite's own files beside a database
 _NO_WAIT_SECONDS = 0.5
-_PRIMARY = 0xFF  # of an extended result code, https://www.sqlite.org/rescode.html
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +207,7 @@ def _put_aside(database: Path) -> Path:
             # Refused as long as any other process has it open.
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & _PRIMARY in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        if primary_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise Refused(f"{database}: is in use; stop what uses it first") from None
         raise _refused(error, name=database) from None
     except sqlite3.DatabaseError:  # damaged, which may be why a backup is wanted
@@ -232,7 +232,7 @@ def _opened(database: Path, *, name: Path) -> Iterator[sqlite3.Connection]:
 
 def _refused(error: sqlite3.DatabaseError, *, name: Path) -> OSError | Refused:
     """What to raise for it: a full disk is a matter of where something is written, and told as one."""
-    if error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_FULL:
+    if primary_code(error) == sqlite3.SQLITE_FULL:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return Refused(f"{name}: cannot be read as a database ({error.sqlite_errorname})")
 

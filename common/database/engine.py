@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from common.database.schema import DatabaseTooNew, alembic_config, is_current, version_of
 from common.database.schema_versions import known_versions
+from common.database.sqlite_codes import primary_code
 from common.database.telemetry import observe, waiting
 from common.logging import component_logger
 from common.once import once
@@ -265,8 +266,7 @@ def _is_away(error: DBAPIError | PoolTimeoutError) -> bool:
     if isinstance(error, PoolTimeoutError) or error.connection_invalidated:
         return True
     if isinstance(error.orig, sqlite3.Error):  # here an OperationalError can also be a table that is not there
-        code = getattr(error.orig, "sqlite_errorcode", 0)  # Python's own have none, as of text that is no UTF-8
-        return isinstance(error, OperationalError) and code & 0xFF in _SQLITE_AWAY
+        return isinstance(error, OperationalError) and primary_code(error.orig) in _SQLITE_AWAY
     return isinstance(error, (OperationalError, InterfaceError))
 
 
@@ -338,7 +338,7 @@ def _begin_log(cursor: "DBAPICursor") -> None:
 
 
 def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return isinstance(error, sqlite3.OperationalError) and primary_code(error) == sqlite3.SQLITE_BUSY
 
 
 def _begin_sqlite(connection: Connection) -> None:
