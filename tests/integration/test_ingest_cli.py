@@ -12,21 +12,20 @@ from docx import Document
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 from sqlalchemy import create_engine, text
 
+from tests.emulators import environment
 from tests.gemini_server import GeminiServer
 
-_KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")  # settings of the machine's own stay out
-ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "local.loancheck", "ingest"]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in os.environ if name in _KEPT or name.startswith("COVERAGE")}
-    return kept | {"PYTHONPATH": str(ROOT), "DATA_DIR": str(folder / "data")}
 
 
 def ingest(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment(folder / "data"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -146,7 +145,7 @@ def test_on_a_terminal_a_bar_counts_and_ctrl_c_leaves_whole_documents(tmp_path: 
         (folder / f"{number:03}.md").write_text(f"Rule {number}. " + words * 60, encoding="utf-8")
     parent, child = pty.openpty()
     with subprocess.Popen(
-        [*COMMAND, "rules"], cwd=tmp_path, env=environment(tmp_path) | {"TERM": "xterm", "COLUMNS": "100"},
+        [*COMMAND, "rules"], cwd=tmp_path, env=environment(tmp_path / "data", TERM="xterm", COLUMNS="100"),
         stdout=subprocess.PIPE, stderr=child, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         os.close(child)
@@ -170,7 +169,7 @@ def test_what_a_paid_embedder_costs_is_in_the_ledger_under_the_command(tmp_path:
             "GEMINI_API_KEY": gemini.api_key, "GEMINI_BASE_URL": gemini.url, "EMBEDDING_MODEL": "gemini-embedding-001",
         }  # fmt: skip
         done = subprocess.run(
-            [*COMMAND, str(files / "note.txt")], cwd=tmp_path, env=environment(tmp_path) | paid,
+            [*COMMAND, str(files / "note.txt")], cwd=tmp_path, env=environment(tmp_path / "data", **paid),
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr

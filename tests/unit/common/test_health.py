@@ -24,6 +24,7 @@ from common.health import (
 )
 from common.health_runs import CheckedComponent
 from common.metrics import REGISTRY
+from tests.databases import database_in
 from tests.log_lines import log_lines
 
 SHORT = 0.02  # seconds that a report waits here
@@ -393,17 +394,17 @@ def test_a_process_without_such_a_worker_does_not_drain() -> None:
     assert not is_draining()
 
 
-def test_paths_given_are_checked_and_told_to_the_metrics(migrated_sqlite: Path, tmp_path: Path) -> None:
-    checker = init_health_checker(db_path=migrated_sqlite, chromadb_path=str(tmp_path))
+def test_paths_given_are_checked_and_told_to_the_metrics(tmp_path: Path) -> None:
+    checker = init_health_checker(db_path=database_in(tmp_path), chromadb_path=str(tmp_path))
     components = checker.report().components
     assert (components["database"].status, components["vector_index"].detail) == ("healthy", "not there")
     up = {name: REGISTRY.get_sample_value("assistant_component_up", {"component": name}) for name in components}
     assert (up["database"], up["vector_index"]) == (1.0, 0.0)
 
 
-def test_the_last_checker_is_the_one_that_was_made_last(migrated_sqlite: Path) -> None:
-    init_health_checker(db_path=migrated_sqlite)
-    made = init_health_checker(db_path=migrated_sqlite)
+def test_the_last_checker_is_the_one_that_was_made_last(tmp_path: Path) -> None:
+    init_health_checker(db_path=database_in(tmp_path))
+    made = init_health_checker(db_path=database_in(tmp_path))
     assert last_checker() is made
 
 

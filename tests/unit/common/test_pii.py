@@ -174,7 +174,7 @@ UNITS = [
     "a at b dot ", "phone 1234567 or ", "1/", "+", "(", "0", "00 ", "01 23 45 ", "0f:", "::1 ", "１", "%20", "%2B1 ",
     "4111 1111 1111 1111 ", '"a"@', "a@b.c.d.", "078-05-1120 ", "電話1234567 ", "1 (2) ", "DE89370400440532013000 ",
 ]  # fmt: skip
-LONG = 50_000
+LONG = 100_000
 
 
 def line_of(unit: str, length: int) -> str:
@@ -188,7 +188,7 @@ def test_no_line_can_make_the_time_run_away(unit: str) -> None:
     short, long = line_of(unit, LONG), line_of(unit, 2 * LONG)
     for attempt in range(1, 4):
         once, twice = quickest(lambda: detect(short), attempt), quickest(lambda: detect(long), attempt)
-        if once < 1 and twice < max(3 * once, 0.03):
+        if once < 2 and twice < max(3 * once, 0.03):
             return
     pytest.fail(f"{once:.3f} s for {LONG} characters, {twice:.3f} s for twice as many")
 
@@ -205,10 +205,10 @@ def test_repeating_any_piece_takes_time_in_proportion(unit: str) -> None:
     pytest.fail(f"{once:.3f} s for {len(short)} characters, {twice:.3f} s for twice as many")
 
 
-def test_random_characters_of_50_kb_are_quick() -> None:
+def test_random_characters_of_100_kb_are_quick() -> None:
     letters = string.digits + " .-()/+@:%\n" + "abcdefxtel"
     text = "".join(random.Random(7).choices(letters, k=LONG))
-    assert quickest(lambda: detect(text), 3) < 1
+    assert quickest(lambda: detect(text), 3) < 2
 
 
 @pytest.mark.parametrize(
